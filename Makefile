@@ -1,0 +1,55 @@
+# `make demo` and `make test` do all the set-up themselves.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+STAMP   = $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train-setup demo test check lint types contracts licences lock clean
+
+help:  ## What can be made here
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Bleedwatch needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v[0]}.{v[1]}. Call: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python cannot make virtual environments here. Install them: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+setup: $(STAMP)  ## The virtual environment with the product and its checks: no GPU, no torch
+
+train-setup: $(STAMP)  ## Adds torch, for `bleedwatch train`
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
+
+demo: $(STAMP)  ## The whole appliance with a simulated scanner; HEADLESS=1 for a check without a person
+	@$(BIN)/bleedwatch demo $(if $(HEADLESS),--headless) $(DEMO)
+
+test: $(STAMP)  ## The tests
+	$(BIN)/python -m pytest $(TESTS)
+
+check: lint types contracts  ## Format, lint, types, the rule of imports
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports
+
+licences: requirements.lock  ## No GPL in what ships: an environment of its own, made from the lock
+	$(PYTHON) -m venv .venv-licences
+	.venv-licences/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv-licences/bin/python tests/licences.py
+
+lock:  ## Makes requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra test --extra check --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
+
+clean:  ## Removes the environments and caches
+	rm -rf $(VENV) .venv-licences .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
