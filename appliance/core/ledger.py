@@ -5,8 +5,10 @@ Times are UTC nanoseconds.
 
 from dataclasses import dataclass, field
 
+from appliance.core.alerts import AlertState, Happening, Judged, Step
 from appliance.core.headers import SeriesFacts, SliceGeometry, StudyFacts
 from appliance.core.slices import SliceScore
+from appliance.core.studies import StudyHappening
 from appliance.core.words import (
     FileVerdict,
     Finality,
@@ -151,10 +153,16 @@ class AlertEventRow:
 
     id: int
     alert_id: int
-    kind: str  # core.alerts.Happening
+    happening: Happening
     at_ns: int
-    by: str = ""  # a person, a channel or a program
-    details: dict[str, str] = field(default_factory=dict)
+    by: str  # a person, a channel or a program
+    level: Level | None  # of RAISED and UPGRADED
+    finality: Finality | None  # of what a reading says
+    new_acquisition: bool
+    sounds: bool  # it starts the sound, or starts it anew: each channel tells it once
+    judged: Judged | None
+    reading_id: int | None
+    details: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,15 +171,130 @@ class AlertRow:
 
     id: int
     key: AlertKey
+    state: AlertState
     level: Level
+    finality: Finality
     study_id: int | None
-    series_id: int | None
+    series_id: int | None  # the series that the alert stands on
     reading_id: int | None  # the reading that raised or last changed it
+    details: dict[str, str]  # of the events that said something new: the later word for each name
     raised_ns: int
-    open: bool  # no person has acknowledged what is known now, or it is not mended
+    changed_ns: int  # when the machine last said something new of it
+    sounded_ns: int | None  # when it last began to sound, or began anew; None if it never has
+    open: bool  # no person has answered to what is known now, or it is not mended
     sounds: bool
     withdrawn: bool
     doubted: bool
     acknowledged_by: str
     acknowledged_ns: int | None
+    judged: Judged | None
+    sounding_event_id: int | None  # the last event that started the sound: an older page has not shown what sounds now
     last_event_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyEventRow:
+    """One event in the life of a study. Append-only."""
+
+    id: int
+    study_id: int
+    happening: StudyHappening
+    at_ns: int
+    by: str
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """One message that one channel owes: one for each alert event that sounds."""
+
+    id: int
+    alert_id: int
+    event_id: int
+    channel: str
+    idempotency_key: str
+    state: str  # "DUE", "DONE", "DEAD"
+    attempts: int
+    created_ns: int
+    due_ns: int
+    ended_ns: int | None
+    last_status: int | None  # HTTP status of the last attempt, None where no answer came
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEventRow:
+    """What happened to the engine."""
+
+    id: int
+    kind: str  # "LOADED", "CHANGED", "GOLDEN", "BACKEND"
+    at_ns: int
+    engine_sha256: str
+    engine_name: str
+    backend: str
+    details: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredSlice:
+    """A slice that the engine has answered. `ms` joins the slice's own stages."""
+
+    slice_id: int
+    score: SliceScore
+    ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesChange:
+    """What becomes of a series. None leaves a value as it is; a series that is OPEN has no `closed_ns`."""
+
+    series_id: int
+    verdict: SeriesVerdict | None = None
+    reasons: Reasons | None = None
+    may_be_head: bool | None = None
+    state: SeriesState | None = None
+    corrections: tuple[str, ...] | None = None
+    closed_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeSaid:
+    """The outcome of a study: standing, or with `close` that of its CLOSED event."""
+
+    study_id: int
+    outcome: Outcome
+    reasons: Reasons
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertChange:
+    """A step of `core.alerts.alert_step`, and whose it is. `details` say why, in what fills a sentence's places."""
+
+    key: AlertKey
+    step: Step
+    study_id: int
+    series_id: int
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """All that follows from one look at a series. Committed whole or not at all."""
+
+    at_ns: int
+    by: str = "triage"
+    scores: tuple[ScoredSlice, ...] = ()
+    series: tuple[SeriesChange, ...] = ()
+    reading: ReadingRow | None = None  # id 0: not yet recorded
+    outcome: OutcomeSaid | None = None
+    alert: AlertChange | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What a judgement became."""
+
+    reading_id: int | None
+    alert: AlertRow | None
+    alert_event_id: int | None

@@ -1,0 +1,216 @@
+"""The one command, thin: words to settings, and on to the room that does the work.
+
+Rooms load when their command is called, so that no command needs what another one imports.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from appliance.core.errors import CannotStart, Fault
+from appliance.settings import read_settings
+
+CANNOT_WORK = 2
+DEFAULT_CONFIG = Path("/etc/bleedwatch/bleedwatch.toml")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def with_config(command: Command) -> Command:
+    """Adds --config to a command that cannot do without settings."""
+    return click.option(
+        "--config", "config", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True,
+        envvar="BLEEDWATCH_CONFIG", help="The settings file. `bleedwatch init` writes one.",
+    )(command)  # fmt: skip
+
+
+def default_engine() -> Path:
+    """The engine that comes with the product."""
+    return Path(__file__).resolve().parents[1] / "engines" / "head-ct"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="bleedwatch")
+def bleedwatch() -> None:
+    """Finds bleeding in a head CT while the slices are still landing, and tells a person until they answer.
+
+    Bleedwatch raises priority. It never lowers it. NO FINDING does not mean normal: every scan still needs its
+    reader. Not a cleared medical device.
+    """
+
+
+# -- the appliance ------------------------------------------------------------------------------------
+
+
+@bleedwatch.command()
+@with_config
+def run(config: Path) -> None:
+    """Run the whole appliance: triage, courier and dashboard. Ctrl-C ends it."""
+    from appliance.operations.run import run_all
+
+    sys.exit(run_all(read_settings(config), config))
+
+
+@bleedwatch.command()
+@with_config
+def triage(config: Path) -> None:
+    """Run the program that reads what lands (under systemd; by hand use `run`)."""
+    from appliance.triage.program import run as run_triage
+
+    run_triage(read_settings(config))
+
+
+@bleedwatch.command()
+@with_config
+def courier(config: Path) -> None:
+    """Run the program that tells the gateway (under systemd; by hand use `run`)."""
+    from appliance.operations.programs import run_courier
+
+    run_courier(read_settings(config))
+
+
+@bleedwatch.command()
+@with_config
+def dashboard(config: Path) -> None:
+    """Run the program that shows the board (under systemd; by hand use `run`)."""
+    from appliance.operations.programs import run_dashboard
+
+    run_dashboard(read_settings(config))
+
+
+@bleedwatch.command()
+@click.option("--headless", is_flag=True, help="No person: check that the bleed is told, print JSON Lines, and end.")
+@click.option("--seed", type=int, default=1_000_000, show_default=True, help="Which invented patients are scanned.")
+@click.option("--rate", "rate_hz", type=float, default=10.0, show_default=True, help="Slices a second.")
+@click.option("--port", type=int, default=None, help="Port of the board; by default any that is free.")
+@click.option("--engine", type=click.Path(path_type=Path), default=None, help="Another engine folder.")
+def demo(headless: bool, seed: int, rate_hz: float, port: int | None, engine: Path | None) -> None:
+    """Show it: the whole appliance on a throw-away folder, with a simulated scanner and three invented patients.
+
+    One bleeds, one does not, one must not be analysed. Nothing of it stays on the disk.
+    """
+    from appliance.operations.demo import run_demo
+
+    sys.exit(run_demo(headless=headless, seed=seed, rate_hz=rate_hz, port=port, engine=engine or default_engine()))
+
+
+# -- by hand ------------------------------------------------------------------------------------------
+
+
+@bleedwatch.command()
+@click.argument("series_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--to", "inbox", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="The landing folder.")  # fmt: skip
+@click.option("--rate", "rate_hz", type=float, default=5.0, show_default=True, help="Slices a second.")
+@click.option("--order", type=click.Choice(["name", "shuffled"]), default="name", show_default=True)
+@click.option("--way", type=click.Choice(["temp-rename", "in-place", "hard-link", "slow"]), default="temp-rename",
+              show_default=True, help="How the scanner writes its files.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the shuffled order.")
+def simulate(series_dir: Path, inbox: Path, rate_hz: float, order: str, way: str, seed: int) -> None:
+    """Send the files of SERIES_DIR to a landing folder, one by one, the way a scanner writes them."""
+    from appliance.operations.simulate import simulate as send
+
+    send(series_dir, inbox, rate_hz=rate_hz, shuffled=order == "shuffled", way=way, seed=seed)
+
+
+@bleedwatch.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--engine", type=click.Path(path_type=Path), default=None, help="Another engine folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def score(paths: tuple[Path, ...], engine: Path | None, as_json: bool) -> None:
+    """Read DICOM files or folders here and now, without the appliance. Nothing is stored, nobody is told."""
+    from appliance.operations.score import run_score
+
+    sys.exit(run_score(paths, engine or default_engine(), as_json=as_json))
+
+
+@bleedwatch.command()
+@with_config
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def status(config: Path, as_json: bool) -> None:
+    """What the box is doing, in one screen."""
+    from appliance.operations.status import run_status
+
+    sys.exit(run_status(read_settings(config), as_json=as_json))
+
+
+@bleedwatch.command()
+@click.option("--config", "config", type=click.Path(path_type=Path), default=None, envvar="BLEEDWATCH_CONFIG",
+              help="The settings file. Without one only machine, engine and backends are checked.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def doctor(config: Path | None, as_json: bool) -> None:
+    """Say what is wrong and what to do, one line each. Exit code 0: fine, 1: works with faults, 2: cannot work."""
+    from appliance.operations.doctor import run_doctor
+
+    if config is None and DEFAULT_CONFIG.exists():
+        config = DEFAULT_CONFIG
+    sys.exit(run_doctor(config, default_engine(), as_json=as_json))
+
+
+@bleedwatch.command()
+@click.argument("config", type=click.Path(path_type=Path), default=DEFAULT_CONFIG)
+@click.option("--root", type=click.Path(path_type=Path), default=Path("/var/lib/bleedwatch"), show_default=True,
+              help="Where ledger and pixels shall stand.")  # fmt: skip
+@click.option("--inbox", type=click.Path(path_type=Path), default=Path("/var/lib/bleedwatch/inbox"), show_default=True,
+              help="Where the scanner writes.")  # fmt: skip
+def init(config: Path, root: Path, inbox: Path) -> None:
+    """Write a commented settings file, by default to /etc/bleedwatch/bleedwatch.toml."""
+    from appliance.operations.init import write_first_settings
+
+    click.echo(write_first_settings(config, root=root, inbox=inbox, engine=default_engine()))
+
+
+@bleedwatch.group()
+def db() -> None:
+    """The ledger."""
+
+
+@db.command()
+@with_config
+def upgrade(config: Path) -> None:
+    """Bring the ledger to the form that this version needs, or make a new one. Done by the installer."""
+    from appliance.operations.database import upgrade_database
+
+    click.echo(upgrade_database(read_settings(config)))
+
+
+@db.command()
+@with_config
+def check(config: Path) -> None:
+    """Check the ledger: structure, references, and that every status follows from its events."""
+    from appliance.operations.database import check_database
+
+    sys.exit(check_database(read_settings(config)))
+
+
+@bleedwatch.command()
+@click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The engine folder to write.")
+@click.option("--work", type=click.Path(path_type=Path), default=None, help="Cache and checkpoints; resumes there.")
+def train(recipe: Path, out: Path, work: Path | None) -> None:
+    """Train an engine by a recipe. Needs the training extra: make train-setup."""
+    try:
+        from appliance.training.command import train as train_engine
+    except ModuleNotFoundError as missing:
+        raise CannotStart(f"{missing.name} is not installed. Training needs it: make train-setup") from None
+
+    train_engine(recipe, out, work=work)
+
+
+def main() -> None:
+    """The entry point. What a person can mend is said in words, without a trace."""
+    try:
+        bleedwatch(standalone_mode=True)
+    except CannotStart as error:
+        click.echo(str(error), err=True)
+        sys.exit(CANNOT_WORK)
+    except Fault as fault:
+        click.echo(fault.message, err=True)
+        sys.exit(CANNOT_WORK)
+
+
+if __name__ == "__main__":
+    main()

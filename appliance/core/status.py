@@ -1,0 +1,51 @@
+"""The status file that each program rewrites every second: how the others tell that it lives."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
+
+PROGRAMS: Final = ("triage", "courier", "dashboard")
+BEAT_S = 1.0
+SILENT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSeen:
+    """One open page: whether its sound is armed, and how long ago it last spoke."""
+
+    page_id: str
+    armed: bool
+    last_word_s_ago: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramStatus:
+    """`beat_monotonic_s` is CLOCK_MONOTONIC, which all processes of one boot share: a jumping clock cannot fake life."""
+
+    program: str
+    pid: int
+    started_ns: int
+    beat_monotonic_s: float
+    ready: bool = False
+    faults: tuple[str, ...] = ()  # sentences, without a patient in them
+    facts: dict[str, str | int | float] = field(default_factory=dict)
+    pages: tuple[PageSeen, ...] = ()
+
+    def silent_s(self, monotonic_s: float) -> float:
+        """Seconds since the last beat."""
+        return max(0.0, monotonic_s - self.beat_monotonic_s)
+
+    def is_silent(self, monotonic_s: float) -> bool:
+        """Five beats missed."""
+        return self.silent_s(monotonic_s) > SILENT_S
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for the file."""
+        return {"schema_version": 1, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """The status of a file. KeyError or TypeError for one that is not ours."""
+        plain = {key: value for key, value in document.items() if key != "schema_version"}
+        plain["faults"] = tuple(plain["faults"])
+        plain["pages"] = tuple(PageSeen(**page) for page in plain["pages"])
+        return cls(**plain)

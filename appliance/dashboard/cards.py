@@ -1,0 +1,268 @@
+"""The cards of the stage: one message each, in words that are read across a room."""
+
+from collections.abc import Sequence
+
+from appliance.core.alerts import Happening
+from appliance.core.ledger import AlertEventRow, Finding, ReadingRow
+from appliance.core.words import Finality, Level
+from appliance.dashboard import wording
+from appliance.dashboard.moments import SECOND_NS, lasted
+from appliance.dashboard.strip import Strip, draw
+from appliance.dashboard.views import Age, Alarm, Card, Moment, Picture
+from appliance.imaging.pictures import edge_letters
+from appliance.imaging.windows import BRAIN
+from appliance.records.board import BoardAlert, BoardSeries, BoardStudy
+
+
+def series_strip(shown: BoardSeries | None, *, still_open: bool) -> Strip | None:
+    """The strip of the series that speaks for a study."""
+    if shown is None:
+        return None
+    reading = shown.reading
+    found = reading.finding if reading else None
+    return draw(
+        shown.slices,
+        critical_point=reading.critical_point if reading else None,
+        review_point=reading.review_point if reading else None,
+        key_slice_id=found.key_slice_id if found else None,
+        expected=shown.series.facts.images_in_acquisition,
+        still_open=still_open,
+    )
+
+
+def alert_card(alert: BoardAlert, moment: Moment, *, large: bool, count: str = "") -> Card:
+    """The card of one clinical or test alert."""
+    if alert.alert.level is Level.TEST:
+        return _test_card(alert, moment)
+    unanswered = alert.alert.acknowledged_ns is None
+    level = alert.alert.level
+    study = alert.study
+    shown = study.shown if study else None
+    sentence = wording.finding(level, _finding(shown))
+    lead, where = _state_words(alert, shown)
+    next_lead, next_words = _answer_words(alert, moment)
+    age, age_words, age_small = _age(alert, shown, moment)
+    look = ["alarm"]
+    look += [] if large else ["slim"]
+    look += [] if unanswered else ["seen"]
+    look += ["review"] if level is Level.REVIEW else []
+    return Card(
+        key=f"alert-{alert.alert.id}",
+        look=" ".join(look),
+        icon="critical" if level is Level.CRITICAL else "review",
+        word=level.value,
+        beacon=unanswered and level is Level.CRITICAL,
+        count=count,
+        age=age,
+        age_words=age_words,
+        age_small=age_small,
+        name=wording.name(study.facts.patient) if study else wording.NO_NAME,
+        identity=wording.identity(study.facts) if study else (),
+        what=sentence,
+        lead=lead,
+        where=where,
+        next_lead=next_lead,
+        next=next_words,
+        button="Acknowledge" if unanswered else "",
+        action="acknowledge",
+        target=alert.alert.id,
+        event=alert.changed.id,
+        picture=_picture(shown, sentence) if large else None,
+        strip=series_strip(shown, still_open=_is_open(shown)) if large else None,
+    )
+
+
+def unseen_card(study: BoardStudy, moment: Moment) -> Card:
+    """A head CT that nobody has read: amber, silent, on top until a person presses."""
+    closed_ns = study.study.closed_ns or study.study.last_landed_ns
+    return Card(
+        key=f"study-{study.study.id}",
+        look="alarm slim review",
+        icon="notanalysed",
+        word="NOT ANALYSED",
+        age=moment.age(f"study-{study.study.id}", closed_ns),
+        name=wording.name(study.facts.patient),
+        identity=wording.identity(study.facts)[:1],
+        what=wording.why(study.study.reasons) or "A head CT landed and nobody has read it. Please look early.",
+        button="I have seen it",
+        action="seen",
+        target=study.study.id,
+    )
+
+
+def alarm(alert: BoardAlert, *, blind: bool = False, said: str = "") -> Alarm:
+    """What the script must know of one alert."""
+    row = alert.alert
+    study = alert.study
+    if not said:
+        name = wording.name(study.facts.patient) if study else wording.NO_NAME
+        what = wording.finding(row.level, _finding(study.shown if study else None))
+        said = f"{row.level}. {what}. {name}."
+        if row.level is Level.CRITICAL:
+            said += " Press A, then Enter, to acknowledge."
+    return Alarm(
+        alert=row.id,
+        event=alert.news.id,
+        level=row.level.value,
+        blind=blind,
+        sounds=row.sounds,
+        said=said,
+    )
+
+
+def _test_card(alert: BoardAlert, moment: Moment) -> Card:
+    return Card(
+        key=f"alert-{alert.alert.id}",
+        look="alarm slim test",
+        icon="test",
+        word="TEST",
+        age=moment.age(f"alert-{alert.alert.id}", alert.alert.raised_ns),
+        name="Practice alert. This is not a patient.",
+        what="Press the button to finish the test.",
+        button="I see and hear the test",
+        action="acknowledge",
+        target=alert.alert.id,
+        event=alert.changed.id,
+    )
+
+
+def _finding(shown: BoardSeries | None) -> Finding | None:
+    return shown.reading.finding if shown and shown.reading else None
+
+
+def _is_open(shown: BoardSeries | None) -> bool:
+    return shown is not None and shown.series.closed_ns is None
+
+
+def _age(alert: BoardAlert, shown: BoardSeries | None, moment: Moment) -> tuple[Age | None, str, str]:
+    """The age of the alert, or once a person has answered when it began and how long they took."""
+    row = alert.alert
+    began_ns, landed = _began_ns(alert, shown)
+    if row.acknowledged_ns is None:
+        small = "since the slice landed" if landed else "since it was raised"
+        return moment.age(f"alert-{row.id}", began_ns), "", small
+    took_s = (row.acknowledged_ns - began_ns) / SECOND_NS
+    return None, moment.calendar.clock(began_ns), f"seen after {lasted(max(0.0, took_s))}"
+
+
+def _began_ns(alert: BoardAlert, shown: BoardSeries | None) -> tuple[int, bool]:
+    """When the slice landed that made the alert sound; when it was raised if that slice is not known."""
+    raised_ns = alert.news.at_ns
+    found = _finding(shown)
+    if found and shown:
+        made = [one.landed_ns for one in shown.slices if one.id in found.evidence and one.landed_ns <= raised_ns]
+        if made:
+            return max(made), True
+    return raised_ns, False
+
+
+def _state_words(alert: BoardAlert, shown: BoardSeries | None) -> tuple[str, str]:
+    """The bold word and the line that say what the machine thinks now."""
+    reading = shown.reading if shown else None
+    slices = reading.slices if reading else 0
+    row = alert.alert
+    if row.withdrawn:
+        return _withdrawn_words(alert, slices)
+    if row.doubted:
+        return "Later slices disagree. Please look yourself.", "The alert stands. " + _progress(shown, reading)
+    was = "Was REVIEW, raised to CRITICAL. " if _was_review(alert) else ""
+    if reading is not None and reading.finality is Finality.FINAL and not _is_open(shown):
+        return "Final.", f"{was}All {slices} slices read. {_key_words(shown, reading)}"
+    return "Provisional.", was + _progress(shown, reading)
+
+
+def _withdrawn_words(alert: BoardAlert, slices: int) -> tuple[str, str]:
+    raised_ns = alert.news.at_ns
+    gone = [event for event in alert.events if event.happening is Happening.WITHDRAWN][-1]
+    after = lasted(max(0.0, (gone.at_ns - raised_ns) / SECOND_NS))
+    together = f"All {slices} slices together do not look like a bleed." if slices else ""
+    why = gone.details.get("why", "")
+    words = " ".join(part for part in (together, why) if part)
+    if alert.alert.acknowledged_ns is not None:
+        return f"Withdrawn after {after}.", words
+    ends = "Sounds until then." if alert.alert.sounds else ""
+    return f"Withdrawn after {after}, nobody has seen it.", f"{words} Look yourself, then press. {ends}".strip()
+
+
+def _was_review(alert: BoardAlert) -> bool:
+    return any(event.happening is Happening.UPGRADED for event in alert.events)
+
+
+def _progress(shown: BoardSeries | None, reading: ReadingRow | None) -> str:
+    if shown is None:
+        return ""
+    expected = shown.series.facts.images_in_acquisition
+    read = sum(one.probability is not None for one in shown.slices)
+    hoped = f", {expected} expected" if expected and expected > read else ""
+    running = "The scan is still running: " if _is_open(shown) else ""
+    return f"{running}{read} slices read{hoped}. {_key_words(shown, reading)}".strip()
+
+
+def _key_words(shown: BoardSeries | None, reading: ReadingRow | None) -> str:
+    found = reading.finding if reading else None
+    if shown is None or found is None:
+        return ""
+    numbers = {one.id: number for number, one in enumerate(shown.slices, start=1)}
+    key = numbers.get(found.key_slice_id, found.key_number)
+    evidence = sorted(numbers[one] for one in found.evidence if one in numbers)
+    agree = f"; {wording.agreeing(evidence)}" if evidence else ""
+    return f"Key slice {key} of {len(shown.slices)}{agree}."
+
+
+def _answer_words(alert: BoardAlert, moment: Moment) -> tuple[str, str]:
+    """Who has answered, and who was told."""
+    row = alert.alert
+    if row.acknowledged_ns is not None:
+        at = moment.calendar.clock(row.acknowledged_ns)
+        return f"Acknowledged {at} by {row.acknowledged_by}.", "Sound off. Stays here until the shift ends."
+    if row.level is Level.REVIEW:
+        return "", "On the list, no sound."
+    before = _answered_before(alert.events, moment)
+    return f"Nobody has answered.{before}", _told_words(alert, moment)
+
+
+def _answered_before(events: Sequence[AlertEventRow], moment: Moment) -> str:
+    answers = [event for event in events if event.happening is Happening.ACKNOWLEDGED]
+    if not answers:
+        return ""
+    return f" Sounds anew: {answers[-1].by} answered {moment.calendar.clock(answers[-1].at_ns)}, then it changed."
+
+
+def _told_words(alert: BoardAlert, moment: Moment) -> str:
+    told = [event for event in alert.events if event.id > alert.news.id]
+    pages = {
+        event.details.get("page", "") for event in told if event.happening is Happening.DELIVERED and event.by == "page"
+    }
+    heard = {
+        event.details.get("page", "")
+        for event in told
+        if event.happening is Happening.DELIVERED and event.by == "page" and event.details.get("sounded") == "yes"
+    }
+    said = []
+    if pages:
+        screens = "screen" if len(pages) == 1 else "screens"
+        said.append(f"On {len(pages)} {screens}, sounded on {len(heard)}.")
+    channels = {event.by: event for event in told if event.happening in (Happening.DELIVERED, Happening.FAILED)}
+    for channel, event in sorted(channels.items()):
+        if channel == "page":
+            continue
+        if event.happening is Happening.DELIVERED:
+            said.append(f"The {channel} was told {moment.calendar.clock(event.at_ns)}.")
+        else:
+            said.append(f"The {channel} does not answer; it is tried again.")
+    return " ".join(said)
+
+
+def _picture(shown: BoardSeries | None, sentence: str) -> Picture | None:
+    found = _finding(shown)
+    if shown is None or found is None:
+        return None
+    number = next((n for n, one in enumerate(shown.slices, start=1) if one.id == found.key_slice_id), found.key_number)
+    letters = edge_letters(shown.key_geometry) if shown.key_geometry else ("?", "?", "?", "?")
+    return Picture(
+        address=f"/picture/{found.key_slice_id}.png",
+        sentence=f"Key slice {number} of {len(shown.slices)}, brain window, with the heat map. {sentence}.",
+        letters=letters,
+        window=f"W {BRAIN.width:g} L {BRAIN.center:g}",
+        number=f"{number}/{len(shown.slices)}",
+    )

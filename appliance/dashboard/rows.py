@@ -1,0 +1,128 @@
+"""The two lists: what is landing, and the studies of the day."""
+
+from typing import Final
+
+from appliance.core.ledger import AlertRow
+from appliance.core.reasons import Of
+from appliance.core.words import Finality, Level, Outcome, SeriesVerdict
+from appliance.dashboard import wording
+from appliance.dashboard.cards import series_strip
+from appliance.dashboard.views import AGO, Moment, Row
+from appliance.records.board import MOST_ROWS, BoardCounts, BoardStudy
+
+NOBODY: Final = "Nobody has answered"
+
+
+def landing_row(study: BoardStudy, moment: Moment) -> Row:
+    """A study whose slices are landing."""
+    alert = study.alert
+    told = "Not finished"
+    if alert is not None:
+        told = f"{alert.level} raised {moment.calendar.clock(alert.raised_ns)}"
+    return Row(
+        key=f"landing-{study.study.id}",
+        look="scanning",
+        word="SCANNING",
+        name=wording.name(study.facts.patient),
+        patient_id=study.facts.patient.patient_id,
+        strip=series_strip(study.shown, still_open=True),
+        what=_landing_words(study),
+        told=told,
+        told_quiet=alert is None,
+        last=moment.calendar.clock(study.study.last_landed_ns),
+        last_age=moment.age(f"landing-{study.study.id}", study.study.last_landed_ns, AGO),
+    )
+
+
+def day_row(study: BoardStudy, moment: Moment) -> Row:
+    """A study that has closed."""
+    word, look = _word(study)
+    told, quiet = _told(study, moment)
+    return Row(
+        key=f"day-{study.study.id}",
+        look=look,
+        word=word,
+        name=wording.name(study.facts.patient),
+        patient_id=study.facts.patient.patient_id,
+        strip=series_strip(study.shown, still_open=False),
+        what=_day_words(study),
+        told=told,
+        told_quiet=quiet,
+        last=moment.calendar.short(study.study.last_landed_ns),
+        last_age=moment.age(f"day-{study.study.id}", study.study.last_landed_ns, AGO),
+    )
+
+
+def day_sums(counts: BoardCounts, listed: int) -> str:
+    """14 head CT today: 11 read, 1 landing, 1 incomplete, 1 not analysed"""
+    newest = f"; the newest {listed} are listed" if listed >= MOST_ROWS else ""
+    if counts.heads == 0:
+        return "no head CT today" if counts.studies == 0 else f"no head CT among {counts.studies} studies today"
+    parts = [f"{counts.read} read"]
+    parts += [f"{counts.landing} landing"] if counts.landing else []
+    parts += [f"{counts.incomplete} incomplete"] if counts.incomplete else []
+    parts += [f"{counts.not_analysed} not analysed"] if counts.not_analysed else []
+    return f"{counts.heads} head CT today: {', '.join(parts)}{newest}"
+
+
+def _landing_words(study: BoardStudy) -> str:
+    shown = study.shown
+    if shown is None:
+        declined = [series for series in study.series if series.verdict is SeriesVerdict.DECLINED and series.reasons]
+        if not declined:
+            return "Nothing that can be read has landed so far."
+        return "Not read so far: " + wording.why(declined[-1].reasons[:1], of=Of.SERIES)
+    read = sum(one.probability is not None for one in shown.slices)
+    waiting = len(shown.slices) - read
+    expected = shown.series.facts.images_in_acquisition
+    words = [f"{read} {'slice' if read == 1 else 'slices'} read"]
+    words += [f"{waiting} landed and unread"] if waiting else []
+    words += [f"{expected} expected"] if expected and expected > len(shown.slices) else []
+    quiet = study.alert is None and read
+    return ", ".join(words) + "." + (" Nothing flagged so far." if quiet and not _flagged(study) else "")
+
+
+def _flagged(study: BoardStudy) -> bool:
+    reading = study.shown.reading if study.shown else None
+    return reading is not None and reading.outcome in (Outcome.CRITICAL, Outcome.REVIEW)
+
+
+def _word(study: BoardStudy) -> tuple[str, str]:
+    """The word of the row, and its class. A withdrawn alert is never just gone."""
+    if study.alert is not None and study.alert.withdrawn:
+        return "WITHDRAWN", "withdrawn"
+    outcome = study.study.outcome
+    if outcome is None:
+        return "NOT FINISHED", "scanning"
+    return outcome.value, wording.LOOK[outcome]
+
+
+def _day_words(study: BoardStudy) -> str:
+    alert = study.alert
+    why = wording.why(study.study.reasons)
+    reading = study.shown.reading if study.shown else None
+    if alert is not None and alert.withdrawn:
+        slices = f"all {reading.slices} slices" if reading and reading.finality is Finality.FINAL else "later slices"
+        return f"{alert.level}, taken back after {slices}. {why}".strip()
+    if study.study.outcome in (Outcome.CRITICAL, Outcome.REVIEW) and reading and reading.finding:
+        level = Level.CRITICAL if study.study.outcome is Outcome.CRITICAL else Level.REVIEW
+        beside = wording.why(tuple(study.study.reasons[1:]))
+        return f"{wording.finding(level, reading.finding)}. {beside}".strip()
+    return why
+
+
+def _told(study: BoardStudy, moment: Moment) -> tuple[str, bool]:
+    """Who was told and has seen it; and whether that is worth no more than grey."""
+    if study.alert is not None:
+        return _alert_told(study.alert, moment), False
+    if study.study.seen_by:
+        return f"Seen by {study.study.seen_by}", False
+    if study.study.outcome is Outcome.NOT_ANALYSED and study.may_be_head:
+        return "Waits to be seen", False
+    return "No alert", True
+
+
+def _alert_told(alert: AlertRow, moment: Moment) -> str:
+    if alert.acknowledged_ns is None:
+        return NOBODY
+    return f"Seen {moment.calendar.spoken(alert.acknowledged_ns, moment.now_ns)}, {alert.acknowledged_by}"

@@ -1,0 +1,37 @@
+// Ages count on the browser's monotonic clock from an age that the box sent: a clock that jumps makes nothing look young.
+
+const began = new Map(); // key -> performance.now() at which the thing began
+
+export function setAges(ages, ago_s) {
+  const now = performance.now();
+  for (const [key, seconds] of Object.entries(ages)) began.set(key, now - (seconds + ago_s) * 1000);
+  for (const key of [...began.keys()]) if (!(key in ages)) began.delete(key);
+}
+
+export function counting(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const minutes = Math.floor(whole / 60);
+  const rest = String(whole % 60).padStart(2, '0');
+  if (minutes < 60) return minutes + ':' + rest;
+  return Math.floor(minutes / 60) + ':' + String(minutes % 60).padStart(2, '0') + ':' + rest;
+}
+
+function ago(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 2) return 'now';
+  if (whole < 60) return whole + ' s';
+  if (whole < 3600) return Math.floor(whole / 60) + ' min';
+  return Math.floor(whole / 3600) + ' h ' + String(Math.floor((whole % 3600) / 60)).padStart(2, '0');
+}
+
+// While the box is silent its ages are not counted on: they say as of when they were true.
+export function paintAges(asOf) {
+  const now = performance.now();
+  for (const place of document.querySelectorAll('[data-age]')) {
+    const start = began.get(place.dataset.age);
+    if (start === undefined) continue;
+    const seconds = (now - start) / 1000;
+    const said = asOf ? 'as of ' + asOf : place.dataset.style === 'ago' ? ago(seconds) : counting(seconds);
+    if (place.textContent !== said) place.textContent = said;
+  }
+}

@@ -1,0 +1,229 @@
+// The board's script: it only counts, listens, sounds and swaps what the server has written.
+
+import { counting, paintAges, setAges } from './ages.js';
+import * as answer from './answer.js';
+import * as live from './live.js';
+import { swap } from './parts.js';
+import * as sound from './sound.js';
+
+const $ = (id) => document.getElementById(id);
+const page = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+let alarms = [];
+let boxTime = '';
+let silentSince = '';
+let lostSaid = false;
+const heard = new Set(); // events that this page has begun to sound
+const aloud = new Set(); // events that were said to screen readers
+const reported = new Map(); // event -> whether it was reported as sounded
+const quieted = new Set(); // alerts that were pressed here and wait for the box's word
+
+window.bleedwatch = Object.freeze({
+  get soundState() {
+    return sound.state();
+  },
+  get pulsesScheduled() {
+    return sound.facts.pulsesScheduled;
+  },
+  get page() {
+    return page;
+  },
+});
+
+// ---- what sounds
+
+const sounding = (level) => alarms.filter((one) => one.sounds && one.level === level && !quieted.has(one.alert));
+
+function chooseSound() {
+  const critical = sounding('CRITICAL');
+  const technical = sounding('TECHNICAL');
+  const blind = technical.some((one) => one.blind) || live.isLost();
+  const fresh = alarms.filter((one) => one.sounds && !heard.has(one.event));
+  for (const one of fresh) heard.add(one.event);
+  if (critical.length && !answer.isPaused()) {
+    sound.want('critical', fresh.some((one) => one.level === 'CRITICAL'));
+    return;
+  }
+  if (critical.length === 0 && blind) {
+    sound.want('blind', false);
+    return;
+  }
+  sound.want(null, false);
+  if (fresh.some((one) => one.level === 'TECHNICAL')) sound.once('technical');
+  else if (fresh.some((one) => one.level === 'TEST')) sound.once('test');
+}
+
+// ---- what is said aloud, once each
+
+function sayAloud() {
+  for (const one of alarms) {
+    if (aloud.has(one.event) || !one.sounds) continue;
+    aloud.add(one.event);
+    (one.level === 'CRITICAL' || one.blind ? $('shout') : $('said')).textContent = one.said;
+  }
+}
+
+// ---- what this page tells the box
+
+function report() {
+  const armed = sound.isArmed() && !document.hidden;
+  for (const one of alarms) {
+    if (!one.sounds || document.hidden) continue;
+    const sounded = armed && !answer.isPaused();
+    if (reported.has(one.event) && (reported.get(one.event) || !sounded)) continue;
+    reported.set(one.event, sounded);
+    const body = { page, alert: one.alert, event: one.event, sounded };
+    answer.post('/told', body).catch(() => reported.delete(one.event));
+  }
+}
+
+function saySelf() {
+  answer.post('/here', { page, armed: sound.isArmed() && !document.hidden }).catch(() => {});
+}
+
+// ---- what arrives
+
+function paint(message) {
+  const moved = [];
+  for (const [id, markup] of Object.entries(message.parts)) moved.push(...swap(id, markup));
+  // A card may have moved without changing: its button lies elsewhere now.
+  if ('stage' in message.parts) moved.push(...[...$('stage').children].map((one) => one.dataset.key));
+  answer.moved(moved.filter(Boolean));
+  setAges(message.ages, message.ago_s);
+  document.title = message.title + ' - Bleedwatch, ' + document.body.dataset.name;
+  alarms = message.alarms;
+  for (const alert of [...quieted]) if (!alarms.some((one) => one.alert === alert && one.sounds)) quieted.delete(alert);
+  document.body.classList.toggle('alarmed', alarms.some((one) => one.level === 'CRITICAL' && one.sounds));
+  document.body.classList.add('live');
+  paintAges('');
+  chooseSound();
+  sayAloud();
+  requestAnimationFrame(() => requestAnimationFrame(report));
+}
+
+function alive(said) {
+  boxTime = said.time;
+  $('clock').textContent = said.time;
+  $('clock').setAttribute('datetime', said.iso);
+  if (lostSaid) {
+    lostSaid = false;
+    $('shout').textContent = '';
+    $('said').textContent = 'Connected again.';
+  }
+}
+
+function missed(said) {
+  if (said.words) $('said').textContent = said.words;
+}
+
+// ---- what is watched
+
+function watch() {
+  const quiet = live.isQuiet();
+  const lost = live.isLost();
+  document.body.classList.toggle('stale', quiet);
+  document.body.classList.toggle('lost', lost);
+  $('life-age').textContent = Math.floor(live.silence_s()) + ' s';
+  $('no-life').hidden = !quiet;
+  $('no-life-age').textContent = counting(live.silence_s());
+  $('lost').hidden = !lost || live.isResting();
+  $('lost-age').textContent = counting(live.silence_s());
+  if (quiet) $('lost-at').textContent = boxTime || $('lost-at').textContent;
+  if (lost && !lostSaid) {
+    lostSaid = true;
+    $('shout').textContent = 'NO CONNECTION. This screen cannot see new alerts. Look at every head CT yourself.';
+  }
+  paintAges(quiet ? boxTime : '');
+  answer.tick();
+  chooseSound();
+}
+
+function watchSound() {
+  sound.check();
+  sound.keepSounding();
+  const armed = sound.isArmed();
+  $('armed').hidden = !armed;
+  $('muted').hidden = armed;
+  if (armed) silentSince = '';
+  else silentSince = silentSince || boxTime;
+  const since = silentSince ? ' since ' + silentSince : '';
+  $('silent-words').textContent = 'The browser has not been allowed to play sound' + since + '. Alerts are shown here, but not heard.';
+  $('silent').hidden = armed || !document.body.classList.contains('live');
+}
+
+// ---- keys, theme, dialogs
+
+function changeTheme() {
+  const root = document.documentElement;
+  root.dataset.theme = root.dataset.theme === 'light' ? 'dark' : 'light';
+  document.cookie = 'bleedwatch-theme=' + root.dataset.theme + '; Path=/; Max-Age=31536000; SameSite=Strict';
+}
+
+function keyPressed(event) {
+  if (event.target.matches('input, textarea, select') || event.ctrlKey || event.altKey || event.metaKey) return;
+  const key = event.key.toLowerCase();
+  if (key === 'a') {
+    const button = document.querySelector('#stage .ack') || document.querySelector('[data-action]');
+    if (button) button.focus();
+  } else if (key === 't') changeTheme();
+  else if (key === '?' && !$('help').open) $('help').showModal();
+}
+
+async function armPressed() {
+  const ok = await sound.arm();
+  $('said').textContent = ok
+    ? 'Test tone played. Sound is armed at this station.'
+    : 'The browser did not let the sound start. Call the administrator.';
+  watchSound();
+  saySelf();
+  chooseSound();
+  report();
+}
+
+function answered(press, said) {
+  $('said').textContent = said.message;
+  const next = document.querySelector('#stage .ack');
+  if (next && +next.dataset.target !== press.target) next.focus();
+}
+
+answer.start({
+  page,
+  quiet: (alert) => {
+    quieted.add(alert);
+    chooseSound();
+  },
+  answered,
+  unanswered: (press) => {
+    quieted.delete(press.target);
+    chooseSound();
+  },
+});
+document.addEventListener('keydown', keyPressed);
+document.addEventListener('visibilitychange', () => {
+  saySelf();
+  report();
+});
+$('arm').addEventListener('click', armPressed);
+$('theme').addEventListener('click', changeTheme);
+$('keys').addEventListener('click', () => $('help').showModal());
+$('help-close').addEventListener('click', () => $('help').close());
+
+const first = JSON.parse($('state').dataset.state);
+live.seenEvent(first.event);
+for (const id of ['bands', 'stage', 'landing', 'today']) swap(id, $(id).innerHTML);
+sound.tryWithoutPress();
+live.listen({
+  page,
+  board: paint,
+  alive,
+  missed,
+  rest: () => {
+    $('elsewhere').hidden = false;
+    document.body.classList.add('stale');
+    document.body.classList.remove('live');
+  },
+});
+setInterval(watch, 250);
+setInterval(watchSound, 1000);
+setInterval(saySelf, 2000);
+watchSound();

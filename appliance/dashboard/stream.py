@@ -1,0 +1,191 @@
+"""The live stream: server-sent events, written by hand.
+
+One task looks at the ledger for all pages. An event `board` carries the fragments that changed and has the id of the last
+alert event, so a page that slept says where it stood; `alive` comes each second and says how long ago the ledger answered.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from appliance.core.errors import Fault
+
+LOOK_EVERY_S: Final = 0.1
+RENDER_AT_LEAST_EVERY_S: Final = 2.0
+ALIVE_EVERY_S: Final = 1.0
+LEDGER_ANSWERS_WITHIN_S: Final = 5.0
+MOST_WAITING: Final = 50
+"""A page that has not taken this many messages is cut off; it comes back by itself and gets the whole board."""
+STREAMS_PER_BROWSER: Final = 4
+"""A browser keeps six connections to a host. Two are left for pictures and for Acknowledge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One rendering of the board. `parts`: markup by the id of its place; `ages` in seconds, true at `made_s`."""
+
+    parts: Mapping[str, str]
+    ages: Mapping[str, float]
+    alarms: tuple[Mapping[str, Any], ...]
+    title: str
+    last_event_id: int
+    made_s: float  # monotonic
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One open page's end of the stream."""
+
+    page_id: str
+    browser: str
+    after: int
+    queue: "asyncio.Queue[str | None]" = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+
+
+class Hub:
+    """Looks, compares with what was shown last, and hands what changed to every page."""
+
+    def __init__(
+        self,
+        *,
+        version: Callable[[], Awaitable[int]],
+        render: Callable[[], Awaitable[Snapshot]],
+        missed: Callable[[int], Awaitable[str]],
+        monotonic_s: Callable[[], float],
+        wall: Callable[[], tuple[str, str]],
+    ) -> None:
+        self._version = version
+        self._render = render
+        self._missed = missed
+        self._monotonic_s = monotonic_s
+        self._wall = wall
+        self._listeners: list[Listener] = []
+        self._shown: Snapshot | None = None
+        self._seen_version: int | None = None
+        self._looked_s = float("-inf")
+        self._closed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until `close`. A ledger that does not answer leaves the pages with an `alive` that says so."""
+        alive_due_s = self._monotonic_s()
+        while not self._closed.is_set():
+            try:
+                await self.look()
+            except Fault:
+                self._seen_version = None
+            if self._monotonic_s() >= alive_due_s:
+                self._tell_all(self._alive())
+                alive_due_s = self._monotonic_s() + ALIVE_EVERY_S
+            await self._pause(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """One look: tells the pages if anything they show has changed."""
+        version = await self._version()
+        now_s = self._monotonic_s()
+        fresh = self._shown is not None and now_s - self._shown.made_s < RENDER_AT_LEAST_EVERY_S
+        if version != self._seen_version or not fresh:
+            snapshot = await self._render()
+            self._seen_version = version
+            before, self._shown = self._shown, snapshot
+            if before is None or _differs(before, snapshot):
+                self._tell_all(self._board(snapshot, before))
+        self._looked_s = self._monotonic_s()
+
+    def answers(self, monotonic_s: float) -> bool:
+        """Whether the ledger has answered lately."""
+        return monotonic_s - self._looked_s < LEDGER_ANSWERS_WITHIN_S
+
+    def close(self) -> None:
+        """Ends `run` and every stream, so that the server can stop with pages open."""
+        self._closed.set()
+        for listener in self._listeners:
+            _put(listener, None)
+
+    async def listen(self, listener: Listener) -> AsyncIterator[str]:
+        """What one page hears, from the whole board on. Ends when the hub closes or the page is too slow."""
+        self._make_room(listener.browser)
+        self._listeners.append(listener)
+        try:
+            yield "retry: 2000\n\n"
+            if self._shown is None:
+                await self.look()
+            if self._shown is not None:
+                yield self._board(self._shown, None)
+            yield self._alive()
+            if listener.after:
+                words = await self._missed(listener.after)
+                yield _event("missed", {"words": words})
+            while not self._closed.is_set():
+                message = await listener.queue.get()
+                if message is None:
+                    return
+                yield message
+        finally:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def _make_room(self, browser: str) -> None:
+        of_browser = [one for one in self._listeners if one.browser == browser]
+        for listener in of_browser[: len(of_browser) - STREAMS_PER_BROWSER + 1]:
+            _put(listener, _event("rest", {}))
+            _put(listener, None)
+            self._listeners.remove(listener)
+
+    def _tell_all(self, message: str) -> None:
+        for listener in list(self._listeners):
+            if not _put(listener, message):
+                self._listeners.remove(listener)
+                _drain(listener)
+                _put(listener, None)
+
+    def _alive(self) -> str:
+        time, iso = self._wall()
+        read_ago_s = min(1e6, self._monotonic_s() - self._looked_s)
+        return _event("alive", {"time": time, "iso": iso, "read_ago_s": round(read_ago_s, 3)})
+
+    def _board(self, snapshot: Snapshot, before: Snapshot | None) -> str:
+        parts = {
+            place: markup
+            for place, markup in snapshot.parts.items()
+            if before is None or before.parts.get(place) != markup
+        }
+        data = {
+            "parts": parts,
+            "ages": snapshot.ages,
+            "ago_s": round(self._monotonic_s() - snapshot.made_s, 3),
+            "alarms": snapshot.alarms,
+            "title": snapshot.title,
+        }
+        return _event("board", data, event_id=snapshot.last_event_id)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._closed.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+def _differs(before: Snapshot, after: Snapshot) -> bool:
+    return before.parts != after.parts or before.alarms != after.alarms or before.title != after.title
+
+
+def _event(kind: str, data: Mapping[str, Any], event_id: int | None = None) -> str:
+    """One event. JSON has no line feed of its own, so one data line holds it."""
+    line = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    number = "" if event_id is None else f"id: {event_id}\n"
+    return f"{number}event: {kind}\ndata: {line}\n\n"
+
+
+def _put(listener: Listener, message: str | None) -> bool:
+    try:
+        listener.queue.put_nowait(message)
+    except asyncio.QueueFull:
+        return False
+    return True
+
+
+def _drain(listener: Listener) -> None:
+    while not listener.queue.empty():
+        listener.queue.get_nowait()

@@ -1,0 +1,133 @@
+"""The sentences of the board. Nothing from a header is written into one without being a value of its own."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from appliance.core.headers import Patient, StudyFacts
+from appliance.core.ledger import Finding, Reasons
+from appliance.core.reasons import REASONS, Of, reason, sentence
+from appliance.core.words import PLACE, Label, Level, Outcome, Side
+
+NO_NAME: Final = "(no name in the header)"
+
+_DOUBT: Final = {Level.CRITICAL: "Suspected", Level.REVIEW: "Possible"}
+_SEX: Final = {"M": "male", "F": "female", "O": "other sex"}
+_SMALL: Final = (
+    "No",
+    "One",
+    "Two",
+    "Three",
+    "Four",
+    "Five",
+    "Six",
+    "Seven",
+    "Eight",
+    "Nine",
+    "Ten",
+    "Eleven",
+    "Twelve",
+)
+
+LOOK: Final = {
+    Outcome.CRITICAL: "critical",
+    Outcome.REVIEW: "review",
+    Outcome.NO_FINDING: "nofinding",
+    Outcome.INDETERMINATE: "indeterminate",
+    Outcome.INCOMPLETE: "incomplete",
+    Outcome.NOT_ANALYSED: "notanalysed",
+}
+"""The class and the icon of each outcome."""
+
+
+def name(patient: Patient) -> str:
+    """The whole name as people write it, or that there is none (DICOM PS3.5 6.2: groups by =, components by ^)."""
+    groups = patient.name.split("=")
+    if not all(group.isascii() for group in groups[1:]):
+        said = [_components(group) for group in groups]
+        whole = [one for one in said if one]
+        return f"{whole[0]} ({', '.join(whole[1:])})" if len(whole) > 1 else "".join(whole) or NO_NAME
+    return _components(patient.name) or NO_NAME
+
+
+def _components(group: str) -> str:
+    family, *others = [part.strip() for part in group.split("^")]
+    rest = " ".join(part for part in others if part)
+    return ", ".join(part for part in (family, rest) if part)
+
+
+def identity(facts: StudyFacts) -> tuple[str, ...]:
+    """What stands under the name: never the name alone."""
+    patient = facts.patient
+    parts = [f"ID {patient.patient_id}" if patient.patient_id else "no ID in the header"]
+    parts.append(f"born {patient.birth_date}" if patient.birth_date else "birth date not known")
+    if patient.sex in _SEX:
+        parts.append(_SEX[patient.sex])
+    if facts.accession:
+        parts.append(f"accession {facts.accession}")
+    return tuple(parts)
+
+
+def finding(level: Level, found: Finding | None) -> str:
+    """Suspected bleed inside the brain (IPH), patient’s left"""
+    doubt = _DOUBT.get(level, "Possible")
+    if found is None:
+        return f"{doubt} bleed"
+    label = Label(found.label) if found.label in set(Label) else Label.ANY
+    kind = "" if label is Label.ANY else f" ({label.upper()})"
+    return f"{doubt} bleed {PLACE[label]}{kind}, {found.side or Side.UNKNOWN}"
+
+
+def why(reasons: Reasons, *, of: Of = Of.STUDY) -> str:
+    """Every reason in a sentence, the first of them with its next step."""
+    said = []
+    for number, (code, details) in enumerate(reasons):
+        if (of, code) not in REASONS:
+            said.append(f"Reason: {code}.")
+            continue
+        said.append(sentence(of, code, **_with_inner_sentence(details)))
+        next_step = reason(of, code).next_step
+        if number == 0 and next_step not in ("", "None."):
+            said.append(next_step)
+    return " ".join(said)
+
+
+def _with_inner_sentence(details: dict[str, str]) -> dict[str, str]:
+    """Where the place {why} holds the code of a series' reason, its sentence is put there."""
+    inner = details.get("why", "")
+    if (Of.SERIES, inner) not in REASONS:
+        return details
+    return details | {
+        "why": sentence(Of.SERIES, inner, **{key: value for key, value in details.items() if key != "why"})
+    }
+
+
+def agreeing(numbers: Sequence[int]) -> str:
+    """Which slices made the alert, in the words of the card."""
+    if len(numbers) == 1:
+        return f"slice {numbers[0]} alone is far above the point"
+    if len(numbers) == 2:
+        return f"slices {numbers[0]} and {numbers[1]} agree on the place"
+    return f"slices {numbers[0]} to {numbers[-1]} agree on the place" if numbers else ""
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """One head CT, Two head CT, 14 head CT: small numbers as words, at the start of a sentence."""
+    said = _SMALL[number] if number < len(_SMALL) else str(number)
+    return f"{said} {one if number == 1 else many or one}"
+
+
+def landing(heads: int) -> str:
+    """What is going on while nothing is wrong."""
+    if heads == 0:
+        return "No head CT is landing now."
+    return f"{count(heads, 'head CT is', 'head CT are')} landing now."
+
+
+def is_blind(code: str, details: dict[str, str]) -> bool:
+    """Whether a technical alert says that the box cannot see. Where both may be, the alert's details decide."""
+    if (Of.TECHNICAL, code) not in REASONS:
+        return False
+    leads_to = reason(Of.TECHNICAL, code).leads_to
+    if leads_to == "TECHNICAL|BLIND":
+        return details.get("blind", "") == "yes"
+    return leads_to == "BLIND"

@@ -1,0 +1,29 @@
+"""The examinations that the box knows. A new one is a folder beside `head_ct` and a row here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.core.ledger import Reasons
+from appliance.exams.head_ct import eligibility
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """One examination: what triage asks of it."""
+
+    name: str  # as in an engine's manifest and in the key of an alert
+    header_verdict: Callable[..., eligibility.HeaderVerdict]
+    pixel_verdict: Callable[[Sequence[eligibility.PixelFacts]], Reasons | None]
+
+
+EXAMS: Final = {
+    exam.name: exam
+    for exam in (
+        Exam(
+            name="head_ct",
+            header_verdict=eligibility.header_verdict,
+            pixel_verdict=eligibility.pixel_verdict,
+        ),
+    )
+}

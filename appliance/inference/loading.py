@@ -1,0 +1,26 @@
+"""The way of an engine into service: hash, shape, golden self-test."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.core.engine import EngineCard
+from appliance.inference.backend import Backend
+from appliance.inference.golden import check_golden
+from appliance.inference.manifest import read_engine
+from appliance.inference.onnxruntime_backend import OnnxRuntimeBackend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedEngine:
+    """An engine that may serve."""
+
+    card: EngineCard
+    backend: Backend
+
+
+def load_engine(folder: Path, *, threads: int = 2) -> LoadedEngine:
+    """The engine of a folder, proven. EngineRefused with why it may not serve."""
+    files = read_engine(folder)
+    backend = OnnxRuntimeBackend(files, threads)
+    check_golden(files, backend)
+    return LoadedEngine(card=files.card, backend=backend)

@@ -1,0 +1,266 @@
+"""What lies in the inbox, what of it is ready to be read, and what has been answered.
+
+A path is looked at because an event named it or a sweep found it. It is ready when a writer has closed it or given it
+its name (then it is read at once, and must prove itself whole), or when size, times and blocks have stood still.
+A verdict holds for the identity it was given for; any change opens the file again.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance.core.errors import Fault
+from appliance.core.ledger import Identity
+from appliance.core.times import Now
+
+SETTLE_S = 2.0  # longest pause of a local writer that is still writing; restarted by any change
+SPARSE_PATIENCE_S = 30.0  # a file without blocks behind its size is still being filled, until it stands this long
+SECOND_LOOK_S = 2.0
+SWEEP_BUSY_S = 2.0
+SWEEP_IDLE_S = 30.0
+_BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A path that is ready to be read. `settled` is False while its writer has only closed it: then a file that is not
+    whole is no verdict yet."""
+
+    name: str  # below the inbox
+    path: Path
+    identity: Identity
+    regular: bool
+    landed_ns: int
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    identity: Identity | None
+    still_since_s: float
+    landed_ns: int
+    finished: bool
+    tried: bool  # read once in this identity, and not whole
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A file with a verdict, as long as it stays what it was."""
+
+    identity: Identity
+    file_id: int
+    leaves: bool  # TAKEN or DUPLICATE: it may leave an owned inbox
+    since_s: float
+    checked: bool  # seen unchanged at its second look
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """What makes a file the same file."""
+    return Identity(
+        device=status.st_dev,
+        inode=status.st_ino,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+    )
+
+
+def read_regular(path: Path, most_bytes: int) -> tuple[bytes, Identity]:
+    """The bytes of a plain file, opened without following a link and without blocking on a pipe.
+
+    At most `most_bytes` are read; the identity tells the whole size. Fault `not-readable` if it cannot be opened or is no plain file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Fault("not-readable", error.strerror or "cannot be opened") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Fault("not-readable", "no plain file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(most_bytes)
+        return data, identity_of(os.fstat(descriptor))
+    except OSError as error:
+        raise Fault("not-readable", error.strerror or "cannot be read") from None
+    finally:
+        os.close(descriptor)
+
+
+class Inbox:
+    """The memory of one inbox folder. Holds no file open and decides nothing from a name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._waiting: dict[str, _Waiting] = {}
+        self._answered: dict[str, Answered] = {}
+        self._in_work: set[str] = set()
+
+    # -- what is heard and seen -----------------------------------------------------------------
+
+    def hint(self, path: Path, *, finished: bool, now: Now) -> None:
+        """An event has named a path."""
+        try:
+            name = str(path.relative_to(self.root))
+        except ValueError:
+            return
+        before = self._waiting.get(name)
+        self._waiting[name] = _Waiting(
+            identity=before.identity if before else None,
+            still_since_s=now.monotonic_s,
+            landed_ns=now.wall_ns if finished or before is None else before.landed_ns,
+            finished=finished or (before is not None and before.finished),
+            tried=False if finished else (before is not None and before.tried),
+        )
+
+    def sweep(self, now: Now) -> int:
+        """Finds what no event has named. Returns how many entries lie in the inbox; OSError if it cannot be listed."""
+        seen: set[str] = set()
+        for entry in _walk(self.root):
+            name = os.path.relpath(entry.path, self.root)
+            seen.add(name)
+            if name in self._waiting or name in self._in_work:
+                continue
+            answered = self._answered.get(name)
+            try:
+                same = answered is not None and answered.identity == identity_of(entry.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue
+            if not same:
+                self.hint(Path(entry.path), finished=False, now=now)
+        for gone in self._answered.keys() - seen:
+            del self._answered[gone]
+        return len(seen)
+
+    # -- what is ready ---------------------------------------------------------------------------
+
+    def ready(self, now: Now, most: int) -> list[Candidate]:
+        """Up to `most` paths that may be read now. They count as in work until `answer` or `not_yet` is called."""
+        found: list[Candidate] = []
+        for name in list(self._waiting):
+            if len(found) >= most:
+                break
+            candidate = self._look(name, now)
+            if candidate:
+                del self._waiting[name]
+                self._in_work.add(name)
+                found.append(candidate)
+        return found
+
+    def _look(self, name: str, now: Now) -> Candidate | None:
+        if name in self._in_work:
+            return None
+        waiting = self._waiting[name]
+        path = self.root / name
+        try:
+            status = path.lstat()
+        except OSError:
+            del self._waiting[name]  # renamed or taken away before anybody could read it
+            return None
+        identity = identity_of(status)
+        answered = self._answered.get(name)
+        if answered and answered.identity == identity:
+            del self._waiting[name]
+            return None
+        if identity != waiting.identity:
+            waiting = replace(waiting, identity=identity, still_since_s=now.monotonic_s, tried=False)
+            self._waiting[name] = waiting
+        regular = stat.S_ISREG(status.st_mode)
+        settled = _is_settled(status, now.monotonic_s - waiting.still_since_s)
+        at_once = waiting.finished and not waiting.tried and regular and status.st_size > 0
+        if not (settled or at_once):
+            return None
+        return Candidate(
+            name=name, path=path, identity=identity, regular=regular, landed_ns=waiting.landed_ns, settled=settled
+        )
+
+    def not_yet(self, candidate: Candidate, now: Now) -> None:
+        """It was read fast and is not whole: it is looked at again once it stands still."""
+        self._in_work.discard(candidate.name)
+        heard = self._waiting.get(candidate.name)
+        self._waiting[candidate.name] = _Waiting(
+            identity=candidate.identity,
+            still_since_s=heard.still_since_s if heard else now.monotonic_s,
+            landed_ns=candidate.landed_ns,
+            finished=heard is not None and heard.finished,
+            tried=not (heard and heard.finished),
+        )
+
+    # -- what has been answered -------------------------------------------------------------------
+
+    def answer(self, candidate: Candidate, *, file_id: int, leaves: bool, now: Now) -> None:
+        """A verdict stands in the ledger."""
+        self._in_work.discard(candidate.name)
+        self._answered[candidate.name] = Answered(
+            identity=candidate.identity, file_id=file_id, leaves=leaves, since_s=now.monotonic_s, checked=False
+        )
+
+    def remember(self, name: str, identity: Identity, *, file_id: int, now: Now) -> None:
+        """After a restart: the ledger holds a verdict for this file, and it does not leave."""
+        self._answered[name] = Answered(
+            identity=identity, file_id=file_id, leaves=False, since_s=now.monotonic_s, checked=False
+        )
+
+    def second_looks(self, now: Now) -> list[tuple[str, Answered]]:
+        """Files that are still what they were `SECOND_LOOK_S` after their verdict and may leave. A changed one is
+        opened again."""
+        unchanged: list[tuple[str, Answered]] = []
+        for name, answered in list(self._answered.items()):
+            if answered.checked or now.monotonic_s - answered.since_s < SECOND_LOOK_S:
+                continue
+            try:
+                same = identity_of((self.root / name).lstat()) == answered.identity
+            except OSError:
+                del self._answered[name]
+                continue
+            if not same:
+                del self._answered[name]
+                self.hint(self.root / name, finished=False, now=now)
+                continue
+            self._answered[name] = replace(answered, checked=True)
+            if answered.leaves:
+                unchanged.append((name, answered))
+        return unchanged
+
+    def resting(self, now: Now, rest_s: float) -> list[tuple[str, Answered]]:
+        """Files with a verdict that do not leave by themselves and have lain unchanged for `rest_s`."""
+        return [
+            (name, answered)
+            for name, answered in self._answered.items()
+            if not answered.leaves and now.monotonic_s - answered.since_s >= rest_s
+        ]
+
+    def forget(self, name: str) -> None:
+        """It has left the inbox."""
+        self._answered.pop(name, None)
+
+    @property
+    def waiting(self) -> int:
+        """Paths that nobody has answered for yet."""
+        return len(self._waiting) + len(self._in_work)
+
+    def is_busy(self) -> bool:
+        """True while something lands or is being read."""
+        return bool(self._waiting or self._in_work)
+
+
+def _is_settled(status: os.stat_result, still_s: float) -> bool:
+    if still_s < SETTLE_S:
+        return False
+    filled = status.st_blocks * _BLOCK >= status.st_size or not stat.S_ISREG(status.st_mode)
+    return filled or still_s >= SPARSE_PATIENCE_S
+
+
+def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Every entry below a folder that is no folder. Links are entries, never followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                try:
+                    yield from _walk(Path(entry.path))
+                except (FileNotFoundError, PermissionError):
+                    continue
+            else:
+                yield entry

@@ -1,0 +1,187 @@
+"""What must be so before the appliance can work, each as one finding with its next step."""
+
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+from appliance.core.errors import CannotStart, Fault
+from appliance.core.status import PROGRAMS
+from appliance.inference.loading import load_engine
+from appliance.processes.clock import now
+from appliance.processes.status_file import read_status
+from appliance.records.ledger import Ledger
+from appliance.settings import Settings
+
+FREE_LEAST_BYTES = 2 * 1024**3
+WATCHES_LEAST = 8192
+OPEN_FILES_LEAST = 1024
+
+
+class Grade(IntEnum):
+    """How bad a finding is; the worst is the doctor's exit code."""
+
+    FINE = 0
+    FAULT = 1
+    CANNOT_WORK = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the doctor."""
+
+    about: str
+    grade: Grade
+    said: str
+    next_step: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Plain values."""
+        return {**asdict(self), "grade": self.grade.name}
+
+
+def _fine(about: str, said: str) -> Finding:
+    return Finding(about=about, grade=Grade.FINE, said=said)
+
+
+def _bad(about: str, grade: Grade, said: str, next_step: str) -> Finding:
+    return Finding(about=about, grade=grade, said=said, next_step=next_step)
+
+
+def look_at_machine() -> Iterator[Finding]:
+    """What needs no settings."""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield _fine("machine", f"{os.cpu_count()} cores, Python {version}")
+    yield _gpu()
+    yield _clock()
+    yield _watches()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files < OPEN_FILES_LEAST:
+        yield _bad("open files", Grade.FAULT, f"a process may open only {files}", "Raise LimitNOFILE or ulimit -n.")
+
+
+def _gpu() -> Finding:
+    """No GPU is no fault: the processor reads every slice."""
+    if not Path("/dev/nvidiactl").exists():
+        return _fine("GPU", "none: /dev/nvidiactl is not there. The processor reads every slice")
+    missing = [name for name in ("tensorrt", "pycuda") if find_spec(name) is None]
+    if missing:
+        return _fine("GPU", f"a card is there, {' and '.join(missing)} is not installed: the processor reads")
+    return _fine("GPU", "a card is there; this version reads on the processor")
+
+
+def _clock() -> Finding:
+    year = 1970 + now().wall_ns // 31_556_952_000_000_000
+    if year < 2026:
+        return _bad("clock", Grade.FAULT, f"it says {year}", "Set the clock or start a time service.")
+    return _fine("clock", f"it says {year}; whether a time service keeps it is not checked")
+
+
+def _watches() -> Finding:
+    try:
+        most = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
+    except (OSError, ValueError):
+        return _fine("watch limit", "cannot be read here")
+    if most < WATCHES_LEAST:
+        step = f"sysctl fs.inotify.max_user_watches={WATCHES_LEAST}; until then slices in some folders are found later."
+        return _bad("watch limit", Grade.FAULT, f"the system lets a user watch {most} folders", step)
+    return _fine("watch limit", f"{most} folders")
+
+
+def look_at_engine(folder: Path, threads: int) -> Finding:
+    """Hash, shape and golden self-test."""
+    try:
+        engine = load_engine(folder, threads=threads)
+    except Fault as fault:
+        return _bad("engine", Grade.CANNOT_WORK, fault.message, "Put the installed engine back, or name another one.")
+    said = f"{engine.card.name} {engine.card.version} on {engine.backend.name}, golden test passed"
+    engine.backend.close()
+    return _fine("engine", said)
+
+
+def look_at_folders(settings: Settings) -> Iterator[Finding]:
+    """Folders that must be there and writable, and room on their disks."""
+    folders = {
+        "inbox": settings.inbox.folder,
+        "store": settings.store_folder,
+        "state": settings.state_folder,
+        "runtime": settings.runtime_folder,
+    }
+    for about, folder in folders.items():
+        yield _folder(about, folder, must_write=about != "inbox" or settings.inbox.owned)
+    for about in ("store", "state"):
+        if folders[about].is_dir():
+            yield _free(about, folders[about])
+
+
+def _folder(about: str, folder: Path, *, must_write: bool) -> Finding:
+    if not folder.is_dir():
+        return _bad(about, Grade.CANNOT_WORK, f"{folder} is not there", f"mkdir -p {folder}, owned by the service.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return _bad(about, Grade.CANNOT_WORK, f"{folder} cannot be read", "Check its owner and mode.")
+    if must_write:
+        try:
+            with tempfile.TemporaryFile(dir=folder, prefix=".doctor-"):
+                pass
+        except OSError as error:
+            step = "Check its owner and mode, and that the disk is not mounted read-only."
+            return _bad(about, Grade.CANNOT_WORK, f"{folder} cannot be written ({error.strerror})", step)
+    return _fine(about, f"{folder} can be {'written' if must_write else 'read'}")
+
+
+def _free(about: str, folder: Path) -> Finding:
+    usage = shutil.disk_usage(folder)
+    percent = round(100 * usage.free / usage.total)
+    if usage.free < FREE_LEAST_BYTES:
+        step = "Make room: a full disk stops the records and with them the alerts."
+        return _bad(f"{about} disk", Grade.FAULT, f"only {usage.free // 1024**2} MB are free", step)
+    return _fine(f"{about} disk", f"{percent} % free ({usage.free // 1024**3} GB)")
+
+
+def look_at_database(settings: Settings) -> Finding:
+    """Its form, and that it opens."""
+    try:
+        Ledger.open(settings.database).close()
+    except CannotStart as error:
+        return _bad("database", Grade.CANNOT_WORK, str(error), "bleedwatch db upgrade")
+    return _fine("database", f"{settings.database} opens and has the form of this version")
+
+
+def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
+    """Programs that live, pages that hear, and the gateway."""
+    moment = now()
+    running = {name: read_status(settings.runtime_folder, name) for name in PROGRAMS}
+    if not any(running.values()):
+        yield _fine("programs", "none is running (bleedwatch run starts them)")
+        return
+    for name, status in running.items():
+        if status is None or status.is_silent(moment.monotonic_s):
+            yield _bad(name, Grade.FAULT, "gives no sign of life", "See its log; start it again.")
+        else:
+            yield _fine(name, f"alive, {status.silent_s(moment.monotonic_s):.0f} s ago")
+    shown = running["dashboard"]
+    armed = sum(page.armed for page in shown.pages) if shown else 0
+    webhook = settings.courier.webhook is not None
+    if armed == 0 and not webhook:
+        yield _bad("who can be told", Grade.FAULT, "nobody: no page is open and armed, and no gateway is set",
+                   "Open the board on a screen and arm its sound.")  # fmt: skip
+    else:
+        yield _fine("who can be told", f"{armed} armed pages{', one gateway' if webhook else ''}")
+
+
+def refuse_what_cannot_work(settings: Settings) -> None:
+    """CannotStart with every finding that would keep the appliance from working."""
+    looks: list[Callable[[], Iterator[Finding]]] = [
+        lambda: look_at_folders(settings),
+        lambda: iter([look_at_database(settings)]),
+        lambda: iter([look_at_engine(settings.engine.folder, settings.engine.threads)]),
+    ]
+    bad = [finding for look in looks for finding in look() if finding.grade is Grade.CANNOT_WORK]
+    if bad:
+        raise CannotStart("\n".join(f"{finding.about}: {finding.said}. {finding.next_step}" for finding in bad))

@@ -1,0 +1,42 @@
+"""From the scored slices of a series to the exam's six probabilities. The same code live, offline and in tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from appliance.core.engine import EngineCard
+from appliance.core.evidence import one_per_place, scored_of
+from appliance.core.exam_rule import exam_logits
+from appliance.core.ledger import SliceRow
+from appliance.core.words import LABELS
+from appliance.reading.slice_reader import calibrated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExamReading:
+    """The exam's six probabilities in the order of LABELS, over how many scored slices."""
+
+    probabilities: tuple[float, ...]
+    slices: int
+
+
+def read_exam(rows: Sequence[SliceRow], card: EngineCard) -> ExamReading:
+    """Reads the set of slices, whatever order they are given in.
+
+    A slice at the base or the vertex may show too open a ring to count as brain inside a skull and still hold blood,
+    so all slices count as soon as one of them shows a brain. Where none does there is no head to speak of, and the
+    answer is 0 for each label.
+    """
+    places = one_per_place(rows)
+    scored = sum(row.score is not None for row in rows)
+    if not any(scored_of(row).has_brain for row in places):
+        return ExamReading(probabilities=(0.0,) * len(LABELS), slices=scored)
+    logits = exam_logits(
+        np.stack([scored_of(row).logits for row in places]),
+        [row.geometry.position_mm for row in places],
+        card.exam_rule.smoothing_mm,
+        card.exam_rule.sharpness,
+        [row.sop_uid for row in places],
+    )
+    return ExamReading(probabilities=calibrated(logits, card), slices=scored)

@@ -1,0 +1,247 @@
+"""What the board shows, asked of the ledger in one look.
+
+Light on purpose: no embedding, no heat map, no header that is not shown, so that a look stays cheap ten times a second.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from appliance.core.alerts import Happening
+from appliance.core.headers import SliceGeometry, StudyFacts
+from appliance.core.ledger import AlertEventRow, AlertRow, ReadingRow, SeriesRow, StudyRow
+from appliance.core.words import Level, Outcome, SeriesVerdict, StudyState
+from appliance.records.alerts import alerts_of_studies, alerts_on_board, events_of, last_event_id
+from appliance.records.ledger import Connection
+from appliance.records.models import series as series_table
+from appliance.records.models import slice_, study
+from appliance.records.readings import latest_readings
+from appliance.records.series import series_of_studies
+from appliance.records.shapes import geometry_in
+from appliance.records.studies import open_studies, studies_by_id, studies_since, unseen_studies
+
+MOST_ROWS: Final = 50
+CHANGES: Final = frozenset({Happening.RAISED, Happening.UPGRADED, Happening.DOUBTED, Happening.WITHDRAWN})
+_RANK: Final = {Outcome.CRITICAL: 3, Outcome.REVIEW: 2, Outcome.INDETERMINATE: 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardSlice:
+    """One slice as a bar. `probability` of "any", None until it is scored."""
+
+    id: int
+    position_mm: float
+    landed_ns: int
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardSeries:
+    """The series that speaks for its study: its slices foot to head, its latest reading, where the key slice lies."""
+
+    series: SeriesRow
+    slices: tuple[BoardSlice, ...]
+    reading: ReadingRow | None
+    key_geometry: SliceGeometry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardStudy:
+    """One study: its series, the one that speaks for it (None if none is read), its alert if it has one."""
+
+    study: StudyRow
+    series: tuple[SeriesRow, ...]
+    shown: BoardSeries | None
+    alert: AlertRow | None
+
+    @property
+    def facts(self) -> StudyFacts:
+        """What the header says of the study."""
+        return self.study.facts
+
+    @property
+    def may_be_head(self) -> bool:
+        """Whether any of its series was read or is not known to be something else."""
+        return any(series.may_be_head for series in self.series)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardAlert:
+    """One alert on the stage or in a band, with its whole life, oldest event first. `study` of a clinical one."""
+
+    alert: AlertRow
+    events: tuple[AlertEventRow, ...]
+    study: BoardStudy | None = None
+
+    @property
+    def changed(self) -> AlertEventRow:
+        """The last event that altered what is said of it. A press must have been meant for this one or a later one."""
+        return [event for event in self.events if event.happening in CHANGES][-1]
+
+    @property
+    def news(self) -> AlertEventRow:
+        """The event that it sounds for, or last did; of a REVIEW, which never sounds, what put it on the list."""
+        for event in reversed(self.events):
+            if event.id == self.alert.sounding_event_id:
+                return event
+        return [event for event in self.events if event.happening in (Happening.RAISED, Happening.UPGRADED)][-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardCounts:
+    """Sums of the day, over the studies that may be a head CT; `studies` over all."""
+
+    heads: int = 0
+    read: int = 0
+    landing: int = 0
+    incomplete: int = 0
+    not_analysed: int = 0
+    studies: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """Everything on the board. `alarms`: clinical alerts and tests; `unseen`: heads NOT ANALYSED that nobody has seen."""
+
+    alarms: tuple[BoardAlert, ...]
+    technical: tuple[BoardAlert, ...]
+    unseen: tuple[BoardStudy, ...]
+    landing: tuple[BoardStudy, ...]
+    closed: tuple[BoardStudy, ...]
+    counts: BoardCounts
+    last_landed_ns: int | None
+    last_event_id: int
+
+
+def read_board(r: Connection, *, now_ns: int, midnight_ns: int, linger_ns: int) -> Board:
+    """One look. Lists go back to midnight or `linger_ns`, whichever is longer ago; sums are of today."""
+    alerts = alerts_on_board(r, now_ns, linger_ns)
+    open_ = open_studies(r)
+    unseen = unseen_studies(r)
+    since = studies_since(r, min(midnight_ns, now_ns - linger_ns), MOST_ROWS + len(open_))
+    closed = [one for one in since if one.state is StudyState.CLOSED][:MOST_ROWS]
+    of_alerts = studies_by_id(r, {alert.study_id for alert in alerts if alert.study_id is not None})
+    studies = _board_studies(r, (*open_, *unseen, *closed, *of_alerts))
+    board_alerts = [
+        BoardAlert(
+            alert=alert,
+            events=tuple(events_of(r, alert.id)),
+            study=studies.get(alert.study_id) if alert.study_id is not None else None,
+        )
+        for alert in alerts
+    ]
+    return Board(
+        alarms=tuple(one for one in board_alerts if one.alert.level is not Level.TECHNICAL),
+        technical=tuple(one for one in board_alerts if one.alert.level is Level.TECHNICAL),
+        unseen=tuple(studies[one.id] for one in unseen),
+        landing=tuple(studies[one.id] for one in reversed(open_)),
+        closed=tuple(studies[one.id] for one in closed),
+        counts=_counts(r, midnight_ns),
+        last_landed_ns=r.execute(sa.select(sa.func.max(study.c.last_landed_ns))).scalar(),
+        last_event_id=last_event_id(r),
+    )
+
+
+def _board_studies(r: Connection, rows: Iterable[StudyRow]) -> dict[int, BoardStudy]:
+    """Studies by id with all that is shown of them, in few queries."""
+    wanted = {row.id: row for row in rows}
+    all_series = series_of_studies(r, wanted)
+    read = [series.id for of in all_series.values() for series in of if series.verdict is SeriesVerdict.READ]
+    readings = latest_readings(r, read)
+    alerts = alerts_of_studies(r, wanted)
+    slices = _bars(r, read)
+    speaking = {
+        study_id: _speaking(all_series.get(study_id, ()), readings, slices, alerts.get(study_id)) for study_id in wanted
+    }
+    keys = _geometries(r, [found.key_slice_id for reading in readings.values() if (found := reading.finding)])
+    return {
+        study_id: BoardStudy(
+            study=row,
+            series=tuple(all_series.get(study_id, ())),
+            shown=_shown(speaking[study_id], readings, slices, keys),
+            alert=alerts.get(study_id),
+        )
+        for study_id, row in wanted.items()
+    }
+
+
+def _speaking(
+    series: Sequence[SeriesRow],
+    readings: dict[int, ReadingRow],
+    slices: dict[int, tuple[BoardSlice, ...]],
+    alert: AlertRow | None,
+) -> SeriesRow | None:
+    """Which series speaks: the alerted one, else the one whose reading weighs most, else the longest."""
+    read = [one for one in series if one.verdict is SeriesVerdict.READ]
+    if not read:
+        return None
+
+    def weight(one: SeriesRow) -> tuple[bool, int, int]:
+        reading = readings.get(one.id)
+        rank = _RANK.get(reading.outcome, 0) if reading else 0
+        return (alert is not None and one.id == alert.series_id, rank, len(slices.get(one.id, ())))
+
+    return max(read, key=weight)
+
+
+def _shown(
+    series: SeriesRow | None,
+    readings: dict[int, ReadingRow],
+    slices: dict[int, tuple[BoardSlice, ...]],
+    keys: dict[int, SliceGeometry],
+) -> BoardSeries | None:
+    if series is None:
+        return None
+    reading = readings.get(series.id)
+    found = reading.finding if reading else None
+    return BoardSeries(
+        series=series,
+        slices=slices.get(series.id, ()),
+        reading=reading,
+        key_geometry=keys.get(found.key_slice_id) if found else None,
+    )
+
+
+def _bars(r: Connection, series_ids: Collection[int]) -> dict[int, tuple[BoardSlice, ...]]:
+    """Of each series its slices from foot to head, as bars."""
+    columns = (slice_.c.id, slice_.c.series_id, slice_.c.position_mm, slice_.c.landed_ns, slice_.c.p_any)
+    chosen = sa.select(*columns).where(slice_.c.series_id.in_(list(series_ids)))
+    bars: dict[int, list[BoardSlice]] = defaultdict(list)
+    for row in r.execute(chosen.order_by(slice_.c.position_mm, slice_.c.id)):
+        bar = BoardSlice(id=row.id, position_mm=row.position_mm, landed_ns=row.landed_ns, probability=row.p_any)
+        bars[row.series_id].append(bar)
+    return {series_id: tuple(of) for series_id, of in bars.items()}
+
+
+def _geometries(r: Connection, slice_ids: Collection[int]) -> dict[int, SliceGeometry]:
+    chosen = sa.select(slice_.c.id, slice_.c.geometry).where(slice_.c.id.in_(list(slice_ids)))
+    return {row.id: geometry_in(row.geometry) for row in r.execute(chosen)}
+
+
+def _counts(r: Connection, midnight_ns: int) -> BoardCounts:
+    head = (
+        sa.select(series_table.c.id)
+        .where((series_table.c.study_id == study.c.id) & series_table.c.may_be_head)
+        .correlate(study)
+        .exists()
+    )
+    chosen = sa.select(study.c.state, study.c.outcome, head.label("head"), sa.func.count().label("n"))
+    today = chosen.where(study.c.last_landed_ns >= midnight_ns).group_by(study.c.state, study.c.outcome, "head")
+    rows = list(r.execute(today))
+    heads = [row for row in rows if row.head]
+    closed = [row for row in heads if row.state == StudyState.CLOSED]
+    return BoardCounts(
+        heads=_sum(heads),
+        read=_sum(row for row in closed if row.outcome not in (Outcome.NOT_ANALYSED, Outcome.INCOMPLETE)),
+        landing=_sum(row for row in heads if row.state == StudyState.OPEN),
+        incomplete=_sum(row for row in closed if row.outcome == Outcome.INCOMPLETE),
+        not_analysed=_sum(row for row in closed if row.outcome == Outcome.NOT_ANALYSED),
+        studies=_sum(rows),
+    )
+
+
+def _sum(rows: Iterable[Any]) -> int:
+    return sum(row.n for row in rows)

@@ -1,0 +1,452 @@
+"""From a landed file to a row: read in a child, copied into the store, committed, and only then removed.
+
+The order is fixed. A file is safe in the store before a row says so, and a row says so before the inbox lets it go.
+"""
+
+import errno
+import logging
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+
+from appliance.core.errors import Fault
+from appliance.core.headers import Header
+from appliance.core.ledger import FileRow, SeriesChange, SliceRow
+from appliance.core.reads import Hounsfield, ReadFile
+from appliance.core.times import Now
+from appliance.core.words import FileVerdict, SeriesState, SeriesVerdict, StudyState
+from appliance.exams.registry import EXAMS
+from appliance.imaging.reading import MAX_FILE
+from appliance.intake.inbox import Candidate, Inbox, identity_of, read_regular
+from appliance.intake.reader_pool import Died, ReaderPool
+from appliance.intake.sniff import is_temp_name
+from appliance.records.files import files_still_landed, mark_removed, record_file
+from appliance.records.ledger import Ledger
+from appliance.records.series import apply_series_change, open_series
+from appliance.records.slices import take_slice
+from appliance.records.studies import note_landing, open_study, reopen_study, update_study_facts
+from appliance.store.shelf import Shelf, shelf_name
+from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
+from appliance.triage.judging import EXAM
+from appliance.triage.technical import TechnicalAlerts
+
+log = logging.getLogger(__name__)
+
+POISON_AFTER = 2  # readers that one file may stop
+READ_AHEAD = 4  # files with the readers: two in their hands, two that follow at once
+REST_S = 600.0  # a file that cannot be taken leaves an owned inbox after this long unchanged
+
+_LEAVES = frozenset({FileVerdict.TAKEN, FileVerdict.DUPLICATE})
+
+
+@dataclass(slots=True)
+class _Job:
+    """One file in work."""
+
+    candidate: Candidate
+    data: bytes
+    file_sha256: str
+    deaths: int
+    ms: dict[str, float]
+    sent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Restore:
+    """A stored slice whose Hounsfield values are gone or torn: made again from the stored file."""
+
+    row: SliceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A slice that has just become safe, with its values still in memory."""
+
+    study: StudyCase
+    series: SeriesCase
+    row: SliceRow
+    hu: Hounsfield
+
+
+class Landing:
+    """Owns the way of a file until it has a verdict."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        owned: bool,
+        set_aside_folder: Path,
+        pool: ReaderPool,
+        shelf: Shelf,
+        ledger: Ledger,
+        cases: OpenCases,
+        technical: TechnicalAlerts,
+        ages_years: Callable[[], tuple[float, float]],
+    ) -> None:
+        self._inbox = inbox
+        self._owned = owned
+        self._set_aside_folder = set_aside_folder
+        self._pool = pool
+        self._shelf = shelf
+        self._ledger = ledger
+        self._cases = cases
+        self._technical = technical
+        self._ages_years = ages_years
+        self._again: deque[_Job] = deque()
+        self._restoring: set[int] = set()
+
+    # -- after a restart ---------------------------------------------------------------------------
+
+    def reconcile(self, now: Now) -> None:
+        """Looks at every file with a verdict that still lies in the inbox.
+
+        Removed if its bytes are those in the store, remembered if nothing about it has changed, else looked at anew.
+        """
+        with self._ledger.reading() as read:
+            rows = files_still_landed(read)
+        gone: list[int] = []
+        for file_id, row in rows:
+            name = _name_of(row.path)
+            path = self._inbox.root / name
+            try:
+                same = identity_of(path.lstat()) == row.identity
+            except OSError:
+                gone.append(file_id)
+                continue
+            if not same:
+                continue
+            if row.verdict in _LEAVES and self._owned:
+                if self._has_bytes(path, row.sha256):
+                    path.unlink(missing_ok=True)
+                    gone.append(file_id)
+            else:
+                self._inbox.remember(name, row.identity, file_id=file_id, now=now)
+        if gone:
+            with self._ledger.writing() as write:
+                mark_removed(write, gone)
+
+    @staticmethod
+    def _has_bytes(path: Path, file_sha256: str) -> bool:
+        try:
+            data, _ = read_regular(path, MAX_FILE)
+        except Fault:
+            return False
+        return sha256(data).hexdigest() == file_sha256
+
+    # -- to the readers ----------------------------------------------------------------------------
+
+    def send(self, now: Now) -> None:
+        """Gives ready files to readers that are free. What needs no reader is answered at once."""
+        while self._again:
+            self._submit(self._again.popleft(), now)
+        for candidate in self._inbox.ready(now, READ_AHEAD - self._pool.busy):
+            self._open(candidate, now)
+
+    def _open(self, candidate: Candidate, now: Now) -> None:
+        if not candidate.regular:
+            self._refuse(candidate, FileVerdict.IGNORED, "special-file", now)
+        elif is_temp_name(candidate.path.name):
+            self._refuse_settled(candidate, FileVerdict.IGNORED, "temp-name", now)
+        elif candidate.identity.size == 0:
+            self._refuse_settled(candidate, FileVerdict.IGNORED, "empty-file", now)
+        else:
+            self._read(candidate, now)
+
+    def _read(self, candidate: Candidate, now: Now) -> None:
+        begin_s = perf_counter()
+        try:
+            data, identity = read_regular(candidate.path, MAX_FILE)
+        except Fault as fault:
+            self._refuse_settled(candidate, FileVerdict.SET_ASIDE, fault.reason, now)
+            return
+        if identity != candidate.identity:
+            self._inbox.not_yet(candidate, now)
+            self._inbox.hint(candidate.path, finished=not candidate.settled, now=now)
+            return
+        job = _Job(candidate, data, sha256(data).hexdigest(), 0, {"open": _ms_since(begin_s)}, perf_counter())
+        self._submit(job, now)
+
+    def _submit(self, job: _Job, now: Now) -> None:
+        job.sent_s = perf_counter()
+        self._pool.submit(job, job.data, job.candidate.path.name, job.candidate.identity.size, now_s=now.monotonic_s)
+
+    # -- from the readers --------------------------------------------------------------------------
+
+    def receive(self, now: Now) -> list[Taken]:
+        """Records every answer that has come. Returns the slices that the engine may now score."""
+        taken: list[Taken] = []
+        for answer in self._pool.poll(now.monotonic_s):
+            job = answer.job
+            if isinstance(job, _Restore):
+                self._restored(job, answer.result)
+                continue
+            job.ms["read"] = _ms_since(job.sent_s)
+            if isinstance(answer.result, Died):
+                self._died(job, now)
+            elif (slice_taken := self._answered(job, answer.result, now)) is not None:
+                taken.append(slice_taken)
+        return taken
+
+    def restore(self, row: SliceRow, now: Now) -> None:
+        """Asks a reader for the Hounsfield values of a stored slice once more. OSError if the stored file is gone."""
+        if row.id in self._restoring:
+            return
+        self._restoring.add(row.id)
+        self._pool.submit(_Restore(row), (self._shelf.root / row.stored).read_bytes(), now_s=now.monotonic_s)
+
+    def _restored(self, job: _Restore, result: ReadFile | Died) -> None:
+        self._restoring.discard(job.row.id)
+        if isinstance(result, ReadFile) and result.hu is not None:
+            self._shelf.put_hounsfield(result.hu, job.row.stored)
+
+    def _died(self, job: _Job, now: Now) -> None:
+        job.deaths += 1
+        if job.deaths < POISON_AFTER:
+            self._again.append(job)
+            return
+        file_id = self._refuse(
+            job.candidate, FileVerdict.POISON, "killed-its-reader", now,
+            file_sha256=job.file_sha256, attempts=job.deaths,
+        )  # fmt: skip
+        self._technical.raise_once("poison-file", f"file {file_id}", now)
+
+    def _answered(self, job: _Job, read: ReadFile, now: Now) -> Taken | None:
+        if read.verdict is FileVerdict.TAKEN:
+            return self._take(job, read, now)
+        if read.verdict is FileVerdict.SET_ASIDE and not job.candidate.settled:
+            self._inbox.not_yet(job.candidate, now)  # closed is no proof: its writer may go on
+            return None
+        if read.verdict is FileVerdict.IGNORED and not job.candidate.settled:
+            self._inbox.not_yet(job.candidate, now)
+            return None
+        self._record_refusal(job, read, now)
+        return None
+
+    def _record_refusal(self, job: _Job, read: ReadFile, now: Now) -> None:
+        """DECLINED, IGNORED, SET_ASIDE. A declined file of CT kind opens its series; a set-aside one marks its study."""
+        header = read.header
+        if header and read.verdict is FileVerdict.DECLINED:
+            study = self._study(header, now)
+            self._reopen(study, self._series(study, header, now, declined_by=read.reason), now)
+        elif header and read.verdict is FileVerdict.SET_ASIDE and (known := self._cases.find(header, now)):
+            self._reopen(known, None, now)
+        row = self._file_row(job.candidate, job.file_sha256, read.verdict, read.reason, read.study_uid, now)
+        with self._ledger.writing() as write:
+            file_id = record_file(write, replace(row, details=dict(read.details)))
+        self._inbox.answer(job.candidate, file_id=file_id, leaves=False, now=now)
+
+    # -- a slice -----------------------------------------------------------------------------------
+
+    def _take(self, job: _Job, read: ReadFile, now: Now) -> Taken | None:
+        assert read.header is not None and read.hu is not None and read.header.geometry is not None
+        study = self._study(read.header, now)
+        series = self._series(study, read.header, now, declined_by="")
+        same_sop = [row for row in series.slices.values() if row.sop_uid == read.header.sop_uid]
+        if any(row.pixel_sha256 == read.pixel_sha256 for row in same_sop):
+            self._duplicate(job, study, read.header, now)
+            return None
+        self._reopen(study, series, now)
+        begin_s = perf_counter()
+        name = shelf_name(
+            study_uid=read.header.study.study_uid,
+            series_uid=read.header.series.series_uid,
+            sop_uid=read.header.sop_uid,
+            file_sha256=job.file_sha256,
+        )
+        self._shelf.put(job.data, name)
+        self._shelf.put_hounsfield(read.hu, name)
+        job.ms["store"] = _ms_since(begin_s)
+        row = self._commit_slice(job, read, series, name, now)
+        if same_sop:
+            self._technical.raise_once("sop-conflict", f"series {series.row.id}", now, study_id=study.row.id)
+        return Taken(study, series, row, read.hu)
+
+    def _commit_slice(self, job: _Job, read: ReadFile, series: SeriesCase, name: str, now: Now) -> SliceRow:
+        assert read.header is not None
+        candidate = job.candidate
+        corrections = tuple(sorted({*series.row.corrections, *read.header.corrections}))
+        begin_s = perf_counter()
+        with self._ledger.writing() as write:
+            file_id = record_file(
+                write,
+                self._file_row(candidate, job.file_sha256, FileVerdict.TAKEN, "", read.header.study.study_uid, now),
+            )
+            row = take_slice(
+                write, series.row.id, read.header, pixel_sha256=read.pixel_sha256, file_sha256=job.file_sha256,
+                stored=name, landed_ns=candidate.landed_ns, ms=job.ms,
+            )  # fmt: skip
+            if corrections != series.row.corrections:
+                apply_series_change(write, SeriesChange(series_id=series.row.id, corrections=corrections))
+            note_landing(write, series.row.study_id, series.row.id, candidate.landed_ns)
+        row.ms["take"] = _ms_since(begin_s)
+        series.row = replace(series.row, corrections=corrections)
+        series.slices[row.id] = row
+        series.arrivals_s.append(now.monotonic_s)
+        self._inbox.answer(candidate, file_id=file_id, leaves=True, now=now)
+        return row
+
+    def _duplicate(self, job: _Job, study: StudyCase, header: Header, now: Now) -> None:
+        """Nothing new to see. A corrected header changes what is shown, and raises nothing."""
+        with self._ledger.writing() as write:
+            file_id = record_file(
+                write,
+                self._file_row(
+                    job.candidate, job.file_sha256, FileVerdict.DUPLICATE, "same-pixels", header.study.study_uid, now
+                ),
+            )
+            if header.study != study.row.facts:
+                update_study_facts(write, study.row.id, header.study)
+        study.row = replace(study.row, facts=header.study)
+        self._inbox.answer(job.candidate, file_id=file_id, leaves=True, now=now)
+
+    # -- studies and series ------------------------------------------------------------------------
+
+    def _study(self, header: Header, now: Now) -> StudyCase:
+        case = self._cases.find(header, now)
+        if case is None:
+            with self._ledger.writing() as write:
+                row = open_study(write, header.study, now.wall_ns)
+            return self._cases.add(row, now)
+        return case
+
+    def _reopen(self, study: StudyCase, series: SeriesCase | None, now: Now) -> None:
+        """Something of the study has landed: what was closed is awaited again."""
+        study.last_landed_s = now.monotonic_s
+        series_was_closed = series is not None and not series.is_open
+        if study.row.state is StudyState.OPEN and not series_was_closed:
+            return
+        with self._ledger.writing() as write:
+            if study.row.state is StudyState.CLOSED:
+                reopen_study(write, study.row.id, now.wall_ns)
+                study.row = replace(study.row, state=StudyState.OPEN, closed_ns=None)
+            if series is not None and series_was_closed:
+                apply_series_change(write, SeriesChange(series_id=series.row.id, state=SeriesState.OPEN))
+                series.row = replace(series.row, state=SeriesState.OPEN, closed_ns=None)
+                series.arrivals_s.clear()
+
+    def _series(self, study: StudyCase, header: Header, now: Now, *, declined_by: str) -> SeriesCase:
+        """The series of a header, opened if it is new, judged anew if it was declined."""
+        verdict, reasons, may_be_head = EXAMS[EXAM].header_verdict(
+            header.series, header.geometry, header.study, self._ages_years(), declined_by
+        )
+        case = study.series.get(header.series.series_uid)
+        if case is None:
+            with self._ledger.writing() as write:
+                row = open_series(write, study.row.id, header.series, verdict, reasons, may_be_head, now.wall_ns)
+            case = study.series[header.series.series_uid] = SeriesCase(row=row)
+        elif case.row.verdict is SeriesVerdict.DECLINED and verdict is SeriesVerdict.READ:
+            change = SeriesChange(series_id=case.row.id, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
+            with self._ledger.writing() as write:
+                apply_series_change(write, change)
+            case.row = replace(case.row, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
+        return case
+
+    # -- rows and leaving --------------------------------------------------------------------------
+
+    def _refuse_settled(self, candidate: Candidate, verdict: FileVerdict, reason: str, now: Now) -> None:
+        """For what may still change in the next moment: names of transfers, empty files, missing permissions."""
+        if candidate.settled:
+            self._refuse(candidate, verdict, reason, now)
+        else:
+            self._inbox.not_yet(candidate, now)
+
+    def _refuse(
+        self,
+        candidate: Candidate,
+        verdict: FileVerdict,
+        reason: str,
+        now: Now,
+        *,
+        file_sha256: str = "",
+        attempts: int = 1,
+    ) -> int:
+        row = replace(self._file_row(candidate, file_sha256, verdict, reason, "", now), attempts=attempts)
+        with self._ledger.writing() as write:
+            file_id = record_file(write, row)
+        self._inbox.answer(candidate, file_id=file_id, leaves=False, now=now)
+        return file_id
+
+    @staticmethod
+    def _file_row(
+        candidate: Candidate, file_sha256: str, verdict: FileVerdict, reason: str, study_uid: str, now: Now
+    ) -> FileRow:
+        return FileRow(
+            path=_path_text(candidate.name),
+            identity=candidate.identity,
+            sha256=file_sha256,
+            verdict=verdict,
+            reason=reason,
+            landed_ns=candidate.landed_ns,
+            study_uid=study_uid,
+        )
+
+    def let_go(self, now: Now) -> None:
+        """Second looks: what is safe and unchanged leaves an owned inbox; what cannot be taken moves aside after a while."""
+        unchanged = self._inbox.second_looks(now)
+        if not self._owned:
+            return
+        left = [answered.file_id for name, answered in unchanged if self._remove(name)]
+        left += [
+            answered.file_id
+            for name, answered in self._inbox.resting(now, REST_S)
+            if self._move_aside(name, answered.file_id)
+        ]
+        if left:
+            with self._ledger.writing() as write:
+                mark_removed(write, left)
+
+    def _remove(self, name: str) -> bool:
+        (self._inbox.root / name).unlink(missing_ok=True)
+        self._inbox.forget(name)
+        return True
+
+    def _move_aside(self, name: str, file_id: int) -> bool:
+        """A plain file moves; a link, pipe or device stays where it is, for a person to see."""
+        path = self._inbox.root / name
+        if path.is_symlink() or not path.is_file():
+            return False
+        self._set_aside_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = self._set_aside_folder / f"file-{file_id}"
+        try:
+            path.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                log.warning("a file could not be moved aside", extra={"facts": {"file": file_id}})
+                return False
+            _copy_durably(path, target)
+            path.unlink(missing_ok=True)
+        self._inbox.forget(name)
+        return True
+
+
+def _copy_durably(path: Path, target: Path) -> None:
+    with open(path, "rb") as source, open(target, "wb") as copy:
+        shutil.copyfileobj(source, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
+
+
+_HEX = "hex:"
+
+
+def _path_text(name: str) -> str:
+    """A name as text that any database takes: names that are not UTF-8 as hexadecimal bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return _HEX + os.fsencode(name).hex()
+    return name
+
+
+def _name_of(path_text: str) -> str:
+    return os.fsdecode(bytes.fromhex(path_text.removeprefix(_HEX))) if path_text.startswith(_HEX) else path_text
+
+
+def _ms_since(begin_s: float) -> float:
+    return (perf_counter() - begin_s) * 1000

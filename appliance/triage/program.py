@@ -1,0 +1,149 @@
+"""The program that joins them: puts the parts together, runs the loop, says that it lives."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+from appliance.core.errors import CannotStart, Fault
+from appliance.core.status import ProgramStatus
+from appliance.core.times import Now
+from appliance.inference.loading import LoadedEngine, load_engine
+from appliance.intake.inbox import Inbox
+from appliance.intake.reader_pool import ReaderPool
+from appliance.intake.watch import Watcher
+from appliance.processes.clock import now
+from appliance.processes.logs import start_logs
+from appliance.processes.loop import run_ticks
+from appliance.processes.signals import stop_on_signals
+from appliance.processes.status_file import remove_status, write_status
+from appliance.records.engines import record_engine_event
+from appliance.records.ledger import Ledger
+from appliance.settings import Settings
+from appliance.store.shelf import Shelf
+from appliance.triage.cases import OpenCases
+from appliance.triage.landing import Landing
+from appliance.triage.technical import PROGRAM, TechnicalAlerts
+from appliance.triage.triage import Triage
+
+log = logging.getLogger(__name__)
+
+BUSY_REST_S = 0.005
+IDLE_REST_S = 0.05
+
+
+def make_triage(
+    settings: Settings, ledger: Ledger, engine: LoadedEngine, pool: ReaderPool, watcher: Watcher | None
+) -> Triage:
+    """The parts, put together. Nothing is started yet."""
+    shelf = Shelf(settings.store_folder)
+    inbox = Inbox(settings.inbox.folder)
+    cases = OpenCases(ledger, engine.card)
+    technical = TechnicalAlerts(ledger)
+    landing = Landing(
+        inbox=inbox,
+        owned=settings.inbox.owned,
+        set_aside_folder=settings.set_aside_folder,
+        pool=pool,
+        shelf=shelf,
+        ledger=ledger,
+        cases=cases,
+        technical=technical,
+        ages_years=lambda: engine.card.ages_years,
+    )
+    return Triage(
+        ledger=ledger,
+        shelf=shelf,
+        inbox=inbox,
+        watcher=watcher,
+        landing=landing,
+        cases=cases,
+        technical=technical,
+        engine=engine,
+    )
+
+
+def run(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT. CannotStart in words for what a restart would not cure."""
+    stop = stop_on_signals()
+    start_logs(PROGRAM)
+    ledger = Ledger.open(settings.database)
+    try:
+        engine = load_engine(settings.engine.folder, threads=settings.engine.threads)
+    except Fault as fault:
+        raise CannotStart(f"{fault.message}. Next step: bleedwatch doctor") from None
+    try:
+        _record_engine(ledger, engine)
+        _run(settings, ledger, engine, stop)
+    finally:
+        engine.backend.close()
+        ledger.close()
+
+
+def _record_engine(ledger: Ledger, engine: LoadedEngine) -> None:
+    with ledger.writing() as write:
+        record_engine_event(
+            write,
+            "LOADED",
+            engine_sha256=engine.card.sha256,
+            engine_name=f"{engine.card.name} {engine.card.version}",
+            backend=engine.backend.name,
+            at_ns=now().wall_ns,
+            details={},
+        )
+
+
+def _run(settings: Settings, ledger: Ledger, engine: LoadedEngine, stop: threading.Event) -> None:
+    watcher = Watcher(settings.inbox.folder)
+    try:
+        watcher.start()
+    except OSError as error:
+        raise CannotStart(f"{settings.inbox.folder} cannot be watched: {error.strerror}") from None
+    try:
+        with ReaderPool(now().monotonic_s) as pool:
+            triage = make_triage(settings, ledger, engine, pool, watcher)
+            triage.start(now())
+            log.info("watching", extra={"facts": {"engine": engine.card.version, "backend": engine.backend.name}})
+            beat = _beat(settings, engine, triage)
+            run_ticks(triage.tick, stop=stop, rest=_rest(triage, pool, watcher), beat=beat)
+    finally:
+        watcher.stop()
+        remove_status(settings.runtime_folder, PROGRAM)
+
+
+def _rest(triage: Triage, pool: ReaderPool, watcher: Watcher) -> Callable[[], None]:
+    """Not at all while a slice waits; until a reader answers while one reads; else until a file lands."""
+
+    def rest() -> None:
+        if triage.has_work():
+            return
+        if pool.busy:
+            pool.wait(BUSY_REST_S)
+        else:
+            watcher.woken.wait(IDLE_REST_S)
+        watcher.woken.clear()
+
+    return rest
+
+
+def _beat(settings: Settings, engine: LoadedEngine, triage: Triage) -> Callable[[Now], None]:
+    started = now()
+
+    def beat(moment: Now) -> None:
+        status = ProgramStatus(
+            program=PROGRAM,
+            pid=os.getpid(),
+            started_ns=started.wall_ns,
+            beat_monotonic_s=moment.monotonic_s,
+            ready=True,
+            facts={
+                "engine": f"{engine.card.name} {engine.card.version}",
+                "backend": engine.backend.name,
+                "open_studies": triage.open_studies,
+                "waiting_files": triage.waiting_files,
+                "scored_slices": triage.scored,
+            },
+        )
+        write_status(settings.runtime_folder, status)
+
+    return beat

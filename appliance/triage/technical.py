@@ -1,0 +1,53 @@
+"""Technical alerts of this program: one open row for each code and subject, mended with a note when the cause is gone."""
+
+from appliance.core.alerts import Happening
+from appliance.core.ledger import AlertKey
+from appliance.core.times import Now
+from appliance.core.words import Level
+from appliance.records.alerts import append_event, find_alert, open_alerts, raise_alert
+from appliance.records.ledger import Ledger
+
+PROGRAM = "triage"
+
+
+class TechnicalAlerts:
+    """Raises and mends. Remembers what is open, so that a healthy box writes nothing."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        with ledger.reading() as read:
+            self._raised = {
+                (alert.key.first, alert.key.second) for alert in open_alerts(read) if alert.level is Level.TECHNICAL
+            }
+
+    def raise_once(self, code: str, subject: str, now: Now, *, study_id: int | None = None, **details: str) -> None:
+        """Opens the alert unless it is open."""
+        if (code, subject) in self._raised:
+            return
+        key = AlertKey(kind="technical", first=code, second=subject)
+        with self._ledger.writing() as write:
+            before = find_alert(write, key)
+            if before is None or not before.open:
+                raise_alert(
+                    write,
+                    key,
+                    Level.TECHNICAL,
+                    study_id=study_id,
+                    series_id=None,
+                    reading_id=None,
+                    at_ns=now.wall_ns,
+                    details=details,
+                    by=PROGRAM,
+                )
+        self._raised.add((code, subject))
+
+    def mend(self, code: str, subject: str, now: Now, note: str) -> None:
+        """Closes the alert if it is open."""
+        if (code, subject) not in self._raised:
+            return
+        key = AlertKey(kind="technical", first=code, second=subject)
+        with self._ledger.writing() as write:
+            alert = find_alert(write, key)
+            if alert and alert.open:
+                append_event(write, alert.id, Happening.MENDED, at_ns=now.wall_ns, by=PROGRAM, details={"note": note})
+        self._raised.discard((code, subject))

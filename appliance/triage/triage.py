@@ -1,0 +1,370 @@
+"""The loop that joins the rooms: what lands is read, placed, scored, judged and told of. One thread owns all of it."""
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Final
+
+from appliance.core.alerts import Happening, Step
+from appliance.core.completeness import Complete
+from appliance.core.errors import Fault
+from appliance.core.evidence import finding_details
+from appliance.core.ledger import (
+    AlertChange,
+    Judgement,
+    OutcomeSaid,
+    ReadingRow,
+    ScoredSlice,
+    SeriesChange,
+    SliceRow,
+)
+from appliance.core.outcome import SeriesStanding, study_outcome
+from appliance.core.reads import Hounsfield
+from appliance.core.times import Now
+from appliance.core.words import Finality, Level, SeriesState, SeriesVerdict, StudyState
+from appliance.inference.loading import LoadedEngine
+from appliance.intake.inbox import SWEEP_BUSY_S, SWEEP_IDLE_S, Inbox
+from appliance.intake.watch import Watcher
+from appliance.reading.series_reader import (
+    SeriesReading,
+    declined_standing,
+    has_two_thicknesses,
+    read_early,
+    read_whole,
+)
+from appliance.reading.slice_reader import read_slice
+from appliance.records.alerts import find_alert, status_of
+from appliance.records.judgement import commit_judgement
+from appliance.records.ledger import Ledger
+from appliance.records.slices import slices_of
+from appliance.records.studies import study_by_id
+from appliance.store.shelf import Shelf
+from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
+from appliance.triage.judging import EngineUsed, Standing, change_of, clinical_key, reading_of, step_of
+from appliance.triage.landing import Landing
+from appliance.triage.technical import TechnicalAlerts
+
+log = logging.getLogger(__name__)
+
+STUDY_QUIET_S: Final = 30.0
+STUDY_QUIET_PAGES_S: Final = 600.0  # a study of localizers, summaries and reports alone: the scan itself may follow
+_PAGES: Final = frozenset({"localizer", "secondary-capture"})
+ENGINE_TRIES: Final = 3
+ENGINE_RETRY_S: Final = 1.0
+HOUNSFIELD_IN_MEMORY: Final = 64  # slices; half a megabyte each
+
+
+@dataclass(slots=True)
+class _Pace:
+    """When the loop does what it does not do at each tick."""
+
+    swept_s: float = float("-inf")
+    engine_again_s: float = float("-inf")
+
+
+class Triage:
+    """Owns everything that is open."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        shelf: Shelf,
+        inbox: Inbox,
+        watcher: Watcher | None,
+        landing: Landing,
+        cases: OpenCases,
+        technical: TechnicalAlerts,
+        engine: LoadedEngine,
+    ) -> None:
+        self._ledger = ledger
+        self._shelf = shelf
+        self._inbox = inbox
+        self._watcher = watcher
+        self._landing = landing
+        self._cases = cases
+        self._technical = technical
+        self._engine = engine
+        self._used = EngineUsed(card=engine.card, backend=engine.backend.name)
+        self._hounsfield: OrderedDict[int, Hounsfield] = OrderedDict()
+        self._pace = _Pace()
+        self.scored = 0
+
+    def start(self, now: Now) -> None:
+        """After a restart: what was open is open again, and what lies in the inbox is held against the ledger."""
+        self._shelf.sweep_drafts()
+        self._cases.rebuild(now)
+        self._landing.reconcile(now)
+        self._sweep(now)
+
+    def tick(self, now: Now) -> None:
+        """One turn: hear, read, score one slice, close what is complete."""
+        self._hear(now)
+        self._landing.send(now)
+        for taken in self._landing.receive(now):
+            self._keep(taken.row, taken.hu)
+        self._landing.send(now)
+        self._score_most_urgent(now)
+        self._close(now)
+        self._landing.let_go(now)
+
+    def has_work(self) -> bool:
+        """A slice waits for its score: do not rest."""
+        return any(self._owed_of(series) for study in self._cases for series in study.series.values())
+
+    @property
+    def open_studies(self) -> int:
+        """Studies of which more is awaited."""
+        return sum(1 for _ in self._cases)
+
+    @property
+    def waiting_files(self) -> int:
+        """Files that have no verdict yet."""
+        return self._inbox.waiting
+
+    def is_idle(self) -> bool:
+        """Nothing is open and nothing waits."""
+        return self.open_studies == 0 and not self._inbox.is_busy()
+
+    # -- hearing ------------------------------------------------------------------------------------
+
+    def _hear(self, now: Now) -> None:
+        lost = False
+        if self._watcher is not None:
+            for hint in self._watcher.take_hints():
+                self._inbox.hint(hint.path, finished=hint.finished, now=now)
+            lost = self._watcher.has_lost_events()
+        busy = not self.is_idle()
+        if lost or now.monotonic_s - self._pace.swept_s >= (SWEEP_BUSY_S if busy else SWEEP_IDLE_S):
+            self._sweep(now)
+
+    def _sweep(self, now: Now) -> None:
+        self._pace.swept_s = now.monotonic_s
+        try:
+            self._inbox.sweep(now)
+        except OSError as error:
+            log.error("the inbox cannot be listed", extra={"facts": {"error": type(error).__name__}})
+        if self._watcher is not None and not self._watcher.is_alive():
+            self._watcher.stop()
+            try:
+                self._watcher.start()
+            except OSError as error:
+                log.error("the inbox cannot be watched", extra={"facts": {"error": type(error).__name__}})
+
+    def _keep(self, row: SliceRow, hu: Hounsfield) -> None:
+        self._hounsfield[row.id] = hu
+        while len(self._hounsfield) > HOUNSFIELD_IN_MEMORY:
+            self._hounsfield.popitem(last=False)
+
+    # -- scoring ------------------------------------------------------------------------------------
+
+    def _owed_of(self, series: SeriesCase) -> list[SliceRow]:
+        """Slices that the engine owes and has not failed on too often."""
+        if not series.is_read:
+            return []
+        return [row for row in series.unscored() if series.failed.get(row.id, 0) < ENGINE_TRIES]
+
+    def _score_most_urgent(self, now: Now) -> None:
+        if now.monotonic_s < self._pace.engine_again_s:
+            return
+        best: tuple[tuple[bool, int], StudyCase, SeriesCase, SliceRow] | None = None
+        for study in self._cases:
+            for series in study.series.values():
+                for row in self._owed_of(series)[:1]:
+                    rank = (not self._is_suspect(series), row.landed_ns)
+                    if best is None or rank < best[0]:
+                        best = (rank, study, series, row)
+        if best is not None:
+            self._score(*best[1:], now)
+
+    def _is_suspect(self, series: SeriesCase) -> bool:
+        """An alert hangs on its next slice: one slice is positive already, and nobody has been told."""
+        points = self._used.card.points
+        positive = any(row.score and row.score.probabilities[0] >= points.early_pair for row in series.slices.values())
+        return positive and series.told is None
+
+    def _score(self, study: StudyCase, series: SeriesCase, row: SliceRow, now: Now) -> None:
+        hu = self._hounsfield_of(row, now)
+        if hu is None:
+            return
+        begin_s = perf_counter()
+        try:
+            score = read_slice(self._engine, hu, row.geometry)
+        except Fault as fault:
+            self._engine_failed(series, row, fault, now)
+            return
+        self._technical.mend("engine-fault", "engine", now, "the engine answers again")
+        self._hounsfield.pop(row.id, None)
+        ms = {**score.ms, "score": (perf_counter() - begin_s) * 1000}
+        series.slices[row.id] = replace(row, score=score, ms={**row.ms, **ms})
+        self.scored += 1
+        self._judge_early(study, series, ScoredSlice(slice_id=row.id, score=score, ms=ms), now)
+
+    def _hounsfield_of(self, row: SliceRow, now: Now) -> Hounsfield | None:
+        kept = self._hounsfield.get(row.id)
+        if kept is not None:
+            return kept
+        try:
+            return self._shelf.hounsfield(row.stored)
+        except (OSError, ValueError):
+            self._landing.restore(row, now)
+            return None
+
+    def _engine_failed(self, series: SeriesCase, row: SliceRow, fault: Fault, now: Now) -> None:
+        series.failed[row.id] = series.failed.get(row.id, 0) + 1
+        self._pace.engine_again_s = now.monotonic_s + ENGINE_RETRY_S
+        log.error("the engine failed", extra={"facts": {"slice": row.id, "said": fault.message}})
+        self._technical.raise_once("engine-fault", "engine", now)
+
+    # -- judging ------------------------------------------------------------------------------------
+
+    def _judge_early(self, study: StudyCase, series: SeriesCase, scored: ScoredSlice, now: Now) -> None:
+        """After each slice: score, and where the evidence suffices the alert, in one transaction."""
+        early = read_early(list(series.slices.values()), self._used.card)
+        standing = self._standing_alert(study)
+        step = step_of(standing, series, early.level, Finality.PROVISIONAL, others=self._others(study, series))
+        self._commit(study, series, early, step, (scored,), (), None, now)
+
+    def _judge_whole(self, study: StudyCase, series: SeriesCase, complete: Complete, now: Now) -> None:
+        """A series is complete: its final reading, or why its pixels decline it."""
+        rows = list(series.slices.values())
+        tries = max(series.failed.values(), default=0)
+        whole = read_whole(rows, self._used.card, complete=complete, engine_tries=tries)
+        corrections = series.row.corrections
+        if has_two_thicknesses(rows):
+            corrections = tuple(sorted({*corrections, "two-thicknesses"}))
+        change = SeriesChange(
+            series_id=series.row.id,
+            verdict=SeriesVerdict.DECLINED if whole.declined else SeriesVerdict.READ,
+            reasons=whole.declined or (),
+            state=SeriesState.CLOSED,
+            corrections=corrections,
+            closed_ns=now.wall_ns,
+        )
+        series.row = replace(
+            series.row,
+            verdict=change.verdict or series.row.verdict,
+            reasons=change.reasons or (),
+            state=SeriesState.CLOSED,
+            corrections=corrections,
+            closed_ns=now.wall_ns,
+        )
+        series.standing = whole.standing
+        # A reading that could not see every slice may doubt an alert, never withdraw it.
+        blind = bool(whole.standing.problems) and whole.level is None
+        finality = Finality.PROVISIONAL if blind else Finality.FINAL
+        step = step_of(self._standing_alert(study), series, whole.level, finality, others=self._others(study, series))
+        self._commit(study, series, whole, step, (), (change,), self._outcome_said(study), now)
+
+    def _commit(
+        self,
+        study: StudyCase,
+        series: SeriesCase,
+        read: SeriesReading,
+        step: Step | None,
+        scores: tuple[ScoredSlice, ...],
+        changes: tuple[SeriesChange, ...],
+        said: OutcomeSaid | None,
+        now: Now,
+    ) -> None:
+        reading: ReadingRow | None = None
+        if (step is not None or read.finality is Finality.FINAL) and not read.declined:
+            reading = reading_of(series, read, revision=series.revisions + 1, used=self._used, at_ns=now.wall_ns)
+        alert: AlertChange | None = None
+        if step is not None:
+            details = finding_details(read.finding) if read.finding else {}
+            if step.happening in (Happening.WITHDRAWN, Happening.DOUBTED):
+                details = {"why": _why_lowered(read)}
+            alert = change_of(study, series, step, details)
+        commit_judgement(
+            self._ledger,
+            Judgement(at_ns=now.wall_ns, scores=scores, series=changes, reading=reading, outcome=said, alert=alert),
+        )
+        if reading is not None and read.finality is Finality.FINAL:
+            series.revisions += 1
+        if step is not None and step.happening in (Happening.RAISED, Happening.UPGRADED):
+            series.told = step.level
+        if said is not None:
+            study.row = replace(study.row, outcome=said.outcome, reasons=said.reasons)
+
+    def _standing_alert(self, study: StudyCase) -> Standing | None:
+        with self._ledger.reading() as read:
+            alert = find_alert(read, clinical_key(study))
+            if alert is None:
+                return None
+            stands_on = study.by_id(alert.series_id) if alert.series_id is not None else None
+            if stands_on is not None:
+                last = stands_on.acquired()[1]
+            else:
+                rows = slices_of(read, alert.series_id) if alert.series_id is not None else []
+                last = max((row.acquired for row in rows), default="")
+        return Standing(alert=alert, status=status_of(alert), last_acquired=last)
+
+    @staticmethod
+    def _others(study: StudyCase, series: SeriesCase) -> Level | None:
+        """The highest level that the other series of the study hold now."""
+        held = {
+            other.standing.level
+            for other in study.series.values()
+            if other is not series and other.is_read and other.standing is not None
+        }
+        return next((level for level in (Level.CRITICAL, Level.REVIEW) if level in held), None)
+
+    # -- closing ------------------------------------------------------------------------------------
+
+    def _close(self, now: Now) -> None:
+        for study in self._cases:
+            if study.row.state is StudyState.CLOSED:
+                self._cases.drop(study)  # a repeat had it looked up; nothing new came of it
+                continue
+            for series in study.series.values():
+                if series.is_read and series.is_open and not self._owed_of(series):
+                    complete = series.completeness(now.monotonic_s)
+                    if complete is not None:
+                        self._judge_whole(study, series, complete, now)
+            if self._study_is_over(study, now):
+                self._close_study(study, now)
+
+    @staticmethod
+    def _study_is_over(study: StudyCase, now: Now) -> bool:
+        if any(series.is_read and series.is_open for series in study.series.values()):
+            return False
+        codes = {code for series in study.series.values() for code, _ in series.row.reasons}
+        pages_alone = all(not series.is_read for series in study.series.values()) and codes <= _PAGES
+        quiet_s = STUDY_QUIET_PAGES_S if pages_alone else STUDY_QUIET_S
+        return now.monotonic_s - study.last_landed_s >= quiet_s
+
+    def _close_study(self, study: StudyCase, now: Now) -> None:
+        said = replace(self._outcome_said(study), close=True)
+        changes = tuple(
+            SeriesChange(series_id=series.row.id, state=SeriesState.CLOSED, closed_ns=now.wall_ns)
+            for series in study.series.values()
+            if series.is_open
+        )
+        commit_judgement(self._ledger, Judgement(at_ns=now.wall_ns, series=changes, outcome=said))
+        self._cases.drop(study)
+
+    def _outcome_said(self, study: StudyCase) -> OutcomeSaid:
+        with self._ledger.reading() as read:
+            fresh = study_by_id(read, study.row.id)
+        set_aside = fresh.set_aside if fresh else 0
+        outcome, reasons = study_outcome(
+            [standing for series in study.series.values() if (standing := _standing_of(series))], set_aside=set_aside
+        )
+        return OutcomeSaid(study_id=study.row.id, outcome=outcome, reasons=reasons)
+
+
+def _standing_of(series: SeriesCase) -> SeriesStanding | None:
+    """A series as its study sees it; None while nothing can be said of it."""
+    if series.is_read:
+        return series.standing
+    return declined_standing(series.row.reasons, may_be_head=series.row.may_be_head)
+
+
+def _why_lowered(read: SeriesReading) -> str:
+    if read.declined:
+        return "its pixels do not look like a head with a brain"
+    if read.finality is Finality.PROVISIONAL:
+        return "later slices disagree"
+    return f"all {read.exam.slices} slices together do not look like a bleed"
