@@ -4,6 +4,7 @@ An early alert needs what one bad slice cannot give: two neighbours that agree o
 every doubt. Only slices whose own pixels show brain inside a skull count for it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,7 @@ from appliance.core.words import KINDS, PLACE, Label, Level, Side
 MIDDLE_MM: Final = 8.0  # a peak this near to the skull's middle has no side
 SIDEWAYS: Final = 0.5  # least part of the left-right axis in the plane of the picture for a side to be named
 KIND_STANDS_OUT: Final = 0.3  # least probability of a kind for it to be named
+HOT: Final = 128  # of 255: a cell of the heat map that is more likely blood than not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +40,49 @@ def level_of(probability_any: float, points: Points) -> Level | None:
     return Level.REVIEW if probability_any >= points.review else None
 
 
-def soft_dice(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Overlap of two heat maps [n, n], 0 to 1; 0 where both are cold. Exact: sums of integers."""
+def soft_dice(one: NDArray[np.uint8], other: NDArray[np.uint8], shift_cells: tuple[int, int] = (0, 0)) -> float:
+    """Overlap 2 sum(a b) / (sum(a a) + sum(b b)) of two heat maps [n, n], 0 to 1; 0 where both are cold.
+
+    `shift_cells` (rows, columns) is how far `other` lies from `one`; what is moved over the edge meets nothing. Exact:
+    sums of integers, so no order of adding can change it.
+    """
     a, b = one.astype(np.int64), other.astype(np.int64)
     total = int((a * a).sum() + (b * b).sum())
-    return 2.0 * int((a * b).sum()) / total if total else 0.0
+    (a_rows, b_rows), (a_columns, b_columns) = (
+        _overlapping(size, by) for size, by in zip(a.shape, shift_cells, strict=True)
+    )
+    shared = int((a[a_rows, a_columns] * b[b_rows, b_columns]).sum())
+    return 2.0 * shared / total if total else 0.0
+
+
+def heat_overlap(lower: SliceRow, upper: SliceRow) -> float:
+    """Soft Dice of two slices' heat maps, each put where it lies in the patient.
+
+    Each map is centred on its own slice's skull; at the base that centre jumps by centimetres from slice to slice, so
+    maps laid on each other as they are would agree on a place that is two.
+    """
+    one, other = scored_of(lower), scored_of(upper)
+    cell_mm = one.box.side_mm / one.heat.shape[0]
+    apart_mm = np.subtract(_box_centre_mm(upper), _box_centre_mm(lower))
+    down = float(np.dot(apart_mm, lower.geometry.column_direction))
+    along = float(np.dot(apart_mm, lower.geometry.row_direction))
+    return soft_dice(one.heat, other.heat, (round(down / cell_mm), round(along / cell_mm)))
+
+
+def _box_centre_mm(row: SliceRow) -> NDArray[np.float64]:
+    """The middle of the head's box in patient coordinates."""
+    geometry, (centre_row, centre_column) = row.geometry, scored_of(row).box.centre_rc
+    return (
+        np.asarray(geometry.corner_mm)
+        + np.asarray(geometry.column_direction) * (centre_row * geometry.pixel_mm[0])
+        + np.asarray(geometry.row_direction) * (centre_column * geometry.pixel_mm[1])
+    )
+
+
+def _overlapping(size: int, by: int) -> tuple[slice, slice]:
+    """The stretches of two rows of cells that lie on each other when the second is moved `by` cells."""
+    by = max(-size, min(size, by))
+    return slice(max(0, by), size + min(0, by)), slice(max(0, -by), size - max(0, by))
 
 
 def scored_of(row: SliceRow) -> SliceScore:
@@ -62,20 +102,27 @@ def foot_to_head(rows: Sequence[SliceRow]) -> list[SliceRow]:
 
 
 def one_per_place(rows: Sequence[SliceRow]) -> list[SliceRow]:
-    """Scored slices by position, of repeats at one place the one with the higher "any"."""
+    """Scored slices by position, of repeats at one place the one with the higher "any".
+
+    A place reaches from its first slice: repeats that drift do not draw it along, and it is counted as in
+    `core.completeness`.
+    """
     kept: list[SliceRow] = []
+    begins_mm = -math.inf
     for row in foot_to_head(rows):
-        if kept and row.geometry.position_mm - kept[-1].geometry.position_mm < SAME_PLACE_MM:
-            kept[-1] = max(kept[-1], row, key=lambda one: float(scored_of(one).logits[0]))
-        else:
+        if row.geometry.position_mm - begins_mm >= SAME_PLACE_MM:
             kept.append(row)
+            begins_mm = row.geometry.position_mm
+        elif scored_of(row).logits[0] > scored_of(kept[-1]).logits[0]:
+            kept[-1] = row
     return kept
 
 
 def early_evidence(rows: Sequence[SliceRow], points: Points) -> Evidence | None:
     """What suffices for an early alert, or None. The strongest pair, else the strongest single slice."""
-    brains = [row for row in one_per_place(rows) if scored_of(row).has_brain]
-    pairs = [pair for pair in pairwise(brains) if _agree(*pair, points)]
+    places = one_per_place(rows)
+    brains = [row for row in places if scored_of(row).has_brain]
+    pairs = [pair for pair in pairwise(places) if _agree(*pair, points)]
     if pairs:
         best = max(pairs, key=lambda pair: min(_any(pair[0]), _any(pair[1])))
         return Evidence(slice_ids=(best[0].id, best[1].id))
@@ -84,9 +131,10 @@ def early_evidence(rows: Sequence[SliceRow], points: Points) -> Evidence | None:
 
 
 def _agree(lower: SliceRow, upper: SliceRow, points: Points) -> bool:
+    brain = scored_of(lower).has_brain and scored_of(upper).has_brain
     near = upper.geometry.position_mm - lower.geometry.position_mm <= points.neighbour_mm
     positive = min(_any(lower), _any(upper)) >= points.early_pair
-    return near and positive and soft_dice(scored_of(lower).heat, scored_of(upper).heat) >= points.overlap
+    return brain and near and positive and heat_overlap(lower, upper) >= points.overlap
 
 
 def finding_of(rows: Sequence[SliceRow], points: Points, evidence: Evidence | None) -> Finding | None:
@@ -115,17 +163,19 @@ def kind_of(score: SliceScore) -> Label:
 
 
 def _side(key: SliceRow, others: Sequence[SliceRow]) -> Side:
+    """The side of the key slice; both, where it or another strong slice is hot on the other side too."""
     own = side_of(scored_of(key), key.geometry)
     across = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT}.get(own)
-    if across and any(side_of(scored_of(row), row.geometry) is across for row in others):
+    if across is None:
+        return own
+    if any(side_of(scored_of(row), row.geometry) is across for row in others) or across in _hot_sides(key):
         return Side.BOTH
     return own
 
 
 def side_of(score: SliceScore, geometry: SliceGeometry) -> Side:
-    """The patient's side of the hottest place, against the middle of the skull (the head's box). LPS: x grows to the left."""
-    in_plane = abs(geometry.row_direction[0]) + abs(geometry.column_direction[0])
-    if score.peak_rc is None or in_plane < SIDEWAYS:
+    """The patient's side of the hottest place, against the middle of the skull (the head's box)."""
+    if score.peak_rc is None or not _shows_sides(geometry):
         return Side.UNKNOWN
     down_mm = (score.peak_rc[0] - score.box.centre_rc[0]) * geometry.pixel_mm[0]
     along_mm = (score.peak_rc[1] - score.box.centre_rc[1]) * geometry.pixel_mm[1]
@@ -133,6 +183,24 @@ def side_of(score: SliceScore, geometry: SliceGeometry) -> Side:
     if abs(left_mm) <= MIDDLE_MM:
         return Side.MIDDLE
     return Side.LEFT if left_mm > 0 else Side.RIGHT
+
+
+def _hot_sides(row: SliceRow) -> set[Side]:
+    """The sides on which the slice's heat map has a hot cell."""
+    score, geometry = scored_of(row), row.geometry
+    count = score.heat.shape[0]
+    from_middle_mm = ((np.arange(count) + 0.5) / count - 0.5) * score.box.side_mm
+    left_mm = (
+        from_middle_mm[None, :] * geometry.row_direction[0] + from_middle_mm[:, None] * geometry.column_direction[0]
+    )
+    hot_mm = left_mm[score.heat >= HOT]
+    far = {Side.LEFT: hot_mm > MIDDLE_MM, Side.RIGHT: hot_mm < -MIDDLE_MM}
+    return {side for side, there in far.items() if there.any()}
+
+
+def _shows_sides(geometry: SliceGeometry) -> bool:
+    """LPS: x grows to the patient's left. Where it points out of the picture (sagittal), no side can be told."""
+    return abs(geometry.row_direction[0]) + abs(geometry.column_direction[0]) >= SIDEWAYS
 
 
 def finding_details(finding: Finding) -> dict[str, str]:

@@ -1,12 +1,10 @@
 """The cards of the stage: one message each, in words that are read across a room."""
 
-from collections.abc import Sequence
-
-from appliance.core.alerts import Happening
-from appliance.core.ledger import AlertEventRow, Finding, ReadingRow
-from appliance.core.words import Finality, Level
+from appliance.core.ledger import Finding
+from appliance.core.words import Level
 from appliance.dashboard import wording
 from appliance.dashboard.moments import SECOND_NS, lasted
+from appliance.dashboard.story import answer_words, is_open, state_words
 from appliance.dashboard.strip import Strip, draw
 from appliance.dashboard.views import Age, Alarm, Card, Moment, Picture
 from appliance.imaging.pictures import edge_letters
@@ -19,12 +17,11 @@ def series_strip(shown: BoardSeries | None, *, still_open: bool) -> Strip | None
     if shown is None:
         return None
     reading = shown.reading
-    found = reading.finding if reading else None
     return draw(
         shown.slices,
         critical_point=reading.critical_point if reading else None,
         review_point=reading.review_point if reading else None,
-        key_slice_id=found.key_slice_id if found else None,
+        key_slice_id=shown.finding.key_slice_id if shown.finding else None,
         expected=shown.series.facts.images_in_acquisition,
         still_open=still_open,
     )
@@ -39,8 +36,8 @@ def alert_card(alert: BoardAlert, moment: Moment, *, large: bool, count: str = "
     study = alert.study
     shown = study.shown if study else None
     sentence = wording.finding(level, _finding(shown))
-    lead, where = _state_words(alert, shown)
-    next_lead, next_words = _answer_words(alert, moment)
+    lead, where = state_words(alert, shown, brief=not large)
+    next_lead, next_words = answer_words(alert, moment, brief=not large)
     age, age_words, age_small = _age(alert, shown, moment)
     look = ["alarm"]
     look += [] if large else ["slim"]
@@ -68,7 +65,7 @@ def alert_card(alert: BoardAlert, moment: Moment, *, large: bool, count: str = "
         target=alert.alert.id,
         event=alert.changed.id,
         picture=_picture(shown, sentence) if large else None,
-        strip=series_strip(shown, still_open=_is_open(shown)) if large else None,
+        strip=series_strip(shown, still_open=is_open(shown)) if large else None,
     )
 
 
@@ -127,11 +124,7 @@ def _test_card(alert: BoardAlert, moment: Moment) -> Card:
 
 
 def _finding(shown: BoardSeries | None) -> Finding | None:
-    return shown.reading.finding if shown and shown.reading else None
-
-
-def _is_open(shown: BoardSeries | None) -> bool:
-    return shown is not None and shown.series.closed_ns is None
+    return shown.finding if shown else None
 
 
 def _age(alert: BoardAlert, shown: BoardSeries | None, moment: Moment) -> tuple[Age | None, str, str]:
@@ -154,103 +147,6 @@ def _began_ns(alert: BoardAlert, shown: BoardSeries | None) -> tuple[int, bool]:
         if made:
             return max(made), True
     return raised_ns, False
-
-
-def _state_words(alert: BoardAlert, shown: BoardSeries | None) -> tuple[str, str]:
-    """The bold word and the line that say what the machine thinks now."""
-    reading = shown.reading if shown else None
-    slices = reading.slices if reading else 0
-    row = alert.alert
-    if row.withdrawn:
-        return _withdrawn_words(alert, slices)
-    if row.doubted:
-        return "Later slices disagree. Please look yourself.", "The alert stands. " + _progress(shown, reading)
-    was = "Was REVIEW, raised to CRITICAL. " if _was_review(alert) else ""
-    if reading is not None and reading.finality is Finality.FINAL and not _is_open(shown):
-        return "Final.", f"{was}All {slices} slices read. {_key_words(shown, reading)}"
-    return "Provisional.", was + _progress(shown, reading)
-
-
-def _withdrawn_words(alert: BoardAlert, slices: int) -> tuple[str, str]:
-    raised_ns = alert.news.at_ns
-    gone = [event for event in alert.events if event.happening is Happening.WITHDRAWN][-1]
-    after = lasted(max(0.0, (gone.at_ns - raised_ns) / SECOND_NS))
-    together = f"All {slices} slices together do not look like a bleed." if slices else ""
-    why = gone.details.get("why", "")
-    words = " ".join(part for part in (together, why) if part)
-    if alert.alert.acknowledged_ns is not None:
-        return f"Withdrawn after {after}.", words
-    ends = "Sounds until then." if alert.alert.sounds else ""
-    return f"Withdrawn after {after}, nobody has seen it.", f"{words} Look yourself, then press. {ends}".strip()
-
-
-def _was_review(alert: BoardAlert) -> bool:
-    return any(event.happening is Happening.UPGRADED for event in alert.events)
-
-
-def _progress(shown: BoardSeries | None, reading: ReadingRow | None) -> str:
-    if shown is None:
-        return ""
-    expected = shown.series.facts.images_in_acquisition
-    read = sum(one.probability is not None for one in shown.slices)
-    hoped = f", {expected} expected" if expected and expected > read else ""
-    running = "The scan is still running: " if _is_open(shown) else ""
-    return f"{running}{read} slices read{hoped}. {_key_words(shown, reading)}".strip()
-
-
-def _key_words(shown: BoardSeries | None, reading: ReadingRow | None) -> str:
-    found = reading.finding if reading else None
-    if shown is None or found is None:
-        return ""
-    numbers = {one.id: number for number, one in enumerate(shown.slices, start=1)}
-    key = numbers.get(found.key_slice_id, found.key_number)
-    evidence = sorted(numbers[one] for one in found.evidence if one in numbers)
-    agree = f"; {wording.agreeing(evidence)}" if evidence else ""
-    return f"Key slice {key} of {len(shown.slices)}{agree}."
-
-
-def _answer_words(alert: BoardAlert, moment: Moment) -> tuple[str, str]:
-    """Who has answered, and who was told."""
-    row = alert.alert
-    if row.acknowledged_ns is not None:
-        at = moment.calendar.clock(row.acknowledged_ns)
-        return f"Acknowledged {at} by {row.acknowledged_by}.", "Sound off. Stays here until the shift ends."
-    if row.level is Level.REVIEW:
-        return "", "On the list, no sound."
-    before = _answered_before(alert.events, moment)
-    return f"Nobody has answered.{before}", _told_words(alert, moment)
-
-
-def _answered_before(events: Sequence[AlertEventRow], moment: Moment) -> str:
-    answers = [event for event in events if event.happening is Happening.ACKNOWLEDGED]
-    if not answers:
-        return ""
-    return f" Sounds anew: {answers[-1].by} answered {moment.calendar.clock(answers[-1].at_ns)}, then it changed."
-
-
-def _told_words(alert: BoardAlert, moment: Moment) -> str:
-    told = [event for event in alert.events if event.id > alert.news.id]
-    pages = {
-        event.details.get("page", "") for event in told if event.happening is Happening.DELIVERED and event.by == "page"
-    }
-    heard = {
-        event.details.get("page", "")
-        for event in told
-        if event.happening is Happening.DELIVERED and event.by == "page" and event.details.get("sounded") == "yes"
-    }
-    said = []
-    if pages:
-        screens = "screen" if len(pages) == 1 else "screens"
-        said.append(f"On {len(pages)} {screens}, sounded on {len(heard)}.")
-    channels = {event.by: event for event in told if event.happening in (Happening.DELIVERED, Happening.FAILED)}
-    for channel, event in sorted(channels.items()):
-        if channel == "page":
-            continue
-        if event.happening is Happening.DELIVERED:
-            said.append(f"The {channel} was told {moment.calendar.clock(event.at_ns)}.")
-        else:
-            said.append(f"The {channel} does not answer; it is tried again.")
-    return " ".join(said)
 
 
 def _picture(shown: BoardSeries | None, sentence: str) -> Picture | None:

@@ -99,16 +99,18 @@ def _word(study: BoardStudy) -> tuple[str, str]:
 
 def _day_words(study: BoardStudy) -> str:
     alert = study.alert
-    why = wording.why(study.study.reasons)
     reading = study.shown.reading if study.shown else None
+    reasons = study.study.reasons
     if alert is not None and alert.withdrawn:
         slices = f"all {reading.slices} slices" if reading and reading.finality is Finality.FINAL else "later slices"
-        return f"{alert.level}, taken back after {slices}. {why}".strip()
-    if study.study.outcome in (Outcome.CRITICAL, Outcome.REVIEW) and reading and reading.finding:
+        beside = tuple(one for one in reasons if one[0] != "none-flagged")
+        return f"{alert.level}, taken back after {slices}. {wording.why(beside)}".strip()
+    if study.study.outcome in (Outcome.CRITICAL, Outcome.REVIEW) and study.shown:
         level = Level.CRITICAL if study.study.outcome is Outcome.CRITICAL else Level.REVIEW
-        beside = wording.why(tuple(study.study.reasons[1:]))
-        return f"{wording.finding(level, reading.finding)}. {beside}".strip()
-    return why
+        return f"{wording.finding(level, study.shown.finding)}. {wording.why(reasons[1:])}".strip()
+    if study.study.outcome is Outcome.NOT_ANALYSED and study.may_be_head:
+        return wording.why_unread(reasons)
+    return wording.why(reasons)
 
 
 def _told(study: BoardStudy, moment: Moment) -> tuple[str, bool]:

@@ -91,6 +91,12 @@ def why(reasons: Reasons, *, of: Of = Of.STUDY) -> str:
     return " ".join(said)
 
 
+def why_unread(reasons: Reasons) -> str:
+    """Why a head CT was not read, without saying again that it was not."""
+    details = dict(reasons[0][1]) if reasons else {}
+    return _with_inner_sentence(details).get("why", "") or why(reasons)
+
+
 def _with_inner_sentence(details: dict[str, str]) -> dict[str, str]:
     """Where the place {why} holds the code of a series' reason, its sentence is put there."""
     inner = details.get("why", "")

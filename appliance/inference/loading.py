@@ -6,8 +6,8 @@ from pathlib import Path
 from appliance.core.engine import EngineCard
 from appliance.inference.backend import Backend
 from appliance.inference.golden import check_golden
-from appliance.inference.manifest import read_engine
-from appliance.inference.onnxruntime_backend import OnnxRuntimeBackend
+from appliance.inference.manifest import EngineRefused, read_engine
+from appliance.inference.onnxruntime_backend import OnnxRuntimeBackend, usable_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +18,13 @@ class LoadedEngine:
     backend: Backend
 
 
-def load_engine(folder: Path, *, threads: int = 2) -> LoadedEngine:
-    """The engine of a folder, proven. EngineRefused with why it may not serve."""
+def load_engine(folder: Path, *, threads: int | None = None) -> LoadedEngine:
+    """The engine of a folder, proven. EngineRefused with why it may not serve. `threads` None: as measured."""
     files = read_engine(folder)
-    backend = OnnxRuntimeBackend(files, threads)
-    check_golden(files, backend)
+    backend = OnnxRuntimeBackend(files, threads or usable_threads())
+    try:
+        check_golden(files, backend)
+    except EngineRefused:
+        backend.close()
+        raise
     return LoadedEngine(card=files.card, backend=backend)

@@ -4,16 +4,25 @@ import tomllib
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from appliance.core.engine import EngineCard, ExamRule, InputSpec, Points, Window
 from appliance.core.errors import Fault
+from appliance.core.slices import HEAT_SIZE
 from appliance.core.words import LABELS
+from appliance.inference.manifest_table import BadManifest, Table
+from appliance.inference.onnx_file import NotOnnx, look_at_onnx
 
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.toml"
 MODEL: Final = "model.onnx"
 GOLDEN: Final = "golden.npz"
+
+PUT_BACK: Final = "Put the whole engine folder back as it was installed"
+ASK_OWNER: Final = "Ask the model's owner for a mended engine"
+
+_SIZE_MOST: Final = 1024
+_OPSET_MOST: Final = 100
 
 
 class EngineRefused(Fault):
@@ -43,22 +52,29 @@ class EngineFiles:
 
 
 def read_engine(folder: Path) -> EngineFiles:
-    """The engine of a folder. EngineRefused in words: missing, of another kind or version, or not what was installed."""
+    """The engine of a folder.
+
+    EngineRefused in words: `engine-changed` where a file is not the one that the manifest names, else `engine-fault`.
+    """
+    if not folder.is_dir():
+        said = f"There is no engine folder {folder}. Name the folder that holds {MANIFEST} in the settings"
+        raise EngineRefused("engine-fault", said)
     text = _read(folder / MANIFEST)
     try:
         document = tomllib.loads(text.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EngineRefused("engine-changed", f"{folder / MANIFEST} is not TOML: {error}") from None
-    _refuse_foreign(folder, document)
+        raise EngineRefused("engine-fault", f"{folder / MANIFEST} is not TOML: {error}. {PUT_BACK}") from None
+    manifest = Table(document)
     try:
-        card = _card(document, sha256(text).hexdigest())
-        outputs = _outputs(document["outputs"])
-        tolerance = float(document["golden"]["tolerance_logit"])
-        hashes: dict[str, str] = document["files"]
-        files = {name: _vouched(folder, name, hashes[name]) for name in (MODEL, GOLDEN)}
-    except (KeyError, TypeError, ValueError) as error:
-        said = f"{folder / MANIFEST} lacks or misstates {error}. Put the whole engine folder back"
-        raise EngineRefused("engine-changed", said) from None
+        _refuse_foreign(manifest)
+        card = _card(manifest, sha256(text).hexdigest())
+        outputs = _outputs(manifest.table("outputs"))
+        opset = manifest.whole("opset", 1, _OPSET_MOST)
+        tolerance = manifest.table("golden").above_zero("tolerance_logit")
+        files = _vouched(folder, manifest.table("files"))
+    except BadManifest as error:
+        raise EngineRefused("engine-fault", f"{folder / MANIFEST}: {error}. {ASK_OWNER}") from None
+    _refuse_odd_model(folder / MODEL, files[MODEL], opset)
     return EngineFiles(card=card, outputs=outputs, tolerance_logit=tolerance, model=files[MODEL], golden=files[GOLDEN])
 
 
@@ -66,59 +82,101 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        said = f"There is no engine: {path} cannot be read ({error.strerror}). Name an engine folder in the settings"
-        raise EngineRefused("engine-fault", said) from None
+        raise EngineRefused("engine-fault", f"{path} cannot be read ({error.strerror}). {PUT_BACK}") from None
 
 
-def _vouched(folder: Path, name: str, expected: str) -> bytes:
-    data = _read(folder / name)
-    if sha256(data).hexdigest() != expected:
-        said = f"{folder / name} is not the file that the manifest names: its hash differs. Put the engine folder back"
-        raise EngineRefused("engine-changed", said)
-    return data
+def _vouched(folder: Path, hashes: Table) -> dict[str, bytes]:
+    """Every file that the manifest names, read once and held against its hash."""
+    for name in (MODEL, GOLDEN):
+        hashes.text(name)
+    files: dict[str, bytes] = {}
+    for name in hashes.values:
+        if Path(name).name != name:
+            raise BadManifest(f"{hashes.name} names {name!r:.80}, which does not lie in the folder itself")
+        files[name] = _read(folder / name)
+        if sha256(files[name]).hexdigest() != hashes.text(name):
+            said = f"{folder / name} is not the file that the manifest names: its sha256 differs. {PUT_BACK}"
+            raise EngineRefused("engine-changed", said)
+    return files
 
 
-def _refuse_foreign(folder: Path, document: dict[str, Any]) -> None:
-    wanted = {"schema_version": SCHEMA_VERSION, "exam": "head_ct", "kind": "slice", "role": "reader"}
-    for key, value in wanted.items():
-        if document.get(key) != value:
-            said = f"{folder / MANIFEST}: {key} is {document.get(key)!r}, this version serves {value!r} only"
-            raise EngineRefused("engine-fault", said)
-    if tuple(document.get("labels", ())) != LABELS:
-        raise EngineRefused("engine-fault", f"{folder / MANIFEST}: labels must be {', '.join(LABELS)}, in this order")
+def _refuse_odd_model(path: Path, model: bytes, opset: int) -> None:
+    try:
+        facts = look_at_onnx(model)
+    except NotOnnx as error:
+        raise EngineRefused("engine-fault", f"{path} is no ONNX model ({error}). {ASK_OWNER}") from None
+    if facts.wants_other_files:
+        said = f"{path} keeps weights in another file, which no hash vouches for. {ASK_OWNER}, in one file"
+        raise EngineRefused("engine-fault", said)
+    if facts.opset != opset:
+        said = f"{path} is of opset {facts.opset}, its manifest says {opset}. {ASK_OWNER}"
+        raise EngineRefused("engine-fault", said)
 
 
-def _card(document: dict[str, Any], manifest_sha256: str) -> EngineCard:
-    taken = document["input"]
-    batch, channels, rows, columns = taken["shape"]
-    windows = tuple(Window(center=float(one["center"]), width=float(one["width"])) for one in taken["windows"])
-    if batch != 1 or rows != columns or channels != len(windows):
-        raise ValueError("input.shape, which must be [1, number of windows, size, size]")
-    calibration = document["calibration"]
-    scale, bias = tuple(map(float, calibration["scale"])), tuple(map(float, calibration["bias"]))
-    if len(scale) != len(LABELS) or len(bias) != len(LABELS):
-        raise ValueError("calibration, which needs a scale and a bias for each label")
-    youngest, oldest = document["ages_years"]
-    rule = document["exam_rule"]
+def _refuse_foreign(manifest: Table) -> None:
+    manifest.must_be("schema_version", SCHEMA_VERSION)
+    for key, wanted in {"exam": "head_ct", "kind": "slice", "role": "reader"}.items():
+        manifest.must_be(key, wanted)
+    manifest.must_be("labels", [str(label) for label in LABELS])
+
+
+def _card(manifest: Table, manifest_sha256: str) -> EngineCard:
+    youngest, oldest = manifest.numbers("ages_years", 2)
+    if not 0 <= youngest < oldest:
+        raise BadManifest("ages_years must be two ages, the lower first")
+    calibration, rule = manifest.table("calibration"), manifest.table("exam_rule")
+    scale = calibration.numbers("scale", len(LABELS))
+    if min(scale) <= 0:
+        raise BadManifest("calibration.scale must be above 0 for each label: a stronger logit is a higher probability")
     return EngineCard(
-        name=str(document["name"]),
-        version=str(document["version"]),
+        name=manifest.text("name"),
+        version=manifest.text("version"),
         sha256=manifest_sha256,
-        ages_years=(float(youngest), float(oldest)),
-        input=InputSpec(name=taken["name"], size=int(rows), spacing_mm=float(taken["spacing_mm"]), windows=windows),
-        exam_rule=ExamRule(smoothing_mm=float(rule["smoothing_mm"]), sharpness=float(rule["sharpness"])),
-        points=Points(**{name: float(document["points"][name]) for name in Points.__dataclass_fields__}),
+        ages_years=(youngest, oldest),
+        input=_input(manifest.table("input")),
+        exam_rule=ExamRule(smoothing_mm=rule.number("smoothing_mm", 0), sharpness=rule.above_zero("sharpness")),
+        points=_points(manifest.table("points")),
         calibration_scale=scale,
-        calibration_bias=bias,
+        calibration_bias=calibration.numbers("bias", len(LABELS)),
     )
 
 
-def _outputs(said: dict[str, Any]) -> OutputNames:
-    labels, rows, columns = said["heat_shape"]
+def _input(taken: Table) -> InputSpec:
+    windows = tuple(
+        Window(center=window.number("center"), width=window.above_zero("width")) for window in taken.tables("windows")
+    )
+    batch, channels, rows, columns = taken.wholes("shape", 4)
+    if batch != 1 or rows != columns or rows > _SIZE_MOST or channels != len(windows):
+        raise BadManifest(f"input.shape must be [1, {len(windows)} (a window each), size, size], size to {_SIZE_MOST}")
+    return InputSpec(name=taken.text("name"), size=rows, spacing_mm=taken.above_zero("spacing_mm"), windows=windows)
+
+
+def _points(said: Table) -> Points:
+    """The operating points. A point of 1 is refused: no probability reaches it, and the engine would never speak."""
+    chances = {name: said.number(name, 0, 1) for name in ("critical", "review", "early_pair", "early_single")}
+    for name, chance in chances.items():
+        if not 0 < chance < 1:
+            raise BadManifest(f"points.{name} must lie between 0 and 1, it is {chance:g}")
+    if chances["review"] > chances["critical"]:
+        raise BadManifest("points.review must not lie above points.critical")
+    if chances["early_pair"] > chances["early_single"]:
+        raise BadManifest(
+            "points.early_pair must not lie above points.early_single: one slice has to show more than two"
+        )
+    overlap = said.number("overlap", 0, 1)
+    if overlap == 0:
+        raise BadManifest("points.overlap must be above 0: two slices that agree on no place are no evidence")
+    return Points(**chances, overlap=overlap, neighbour_mm=said.above_zero("neighbour_mm"))
+
+
+def _outputs(said: Table) -> OutputNames:
+    labels, rows, columns = said.wholes("heat_shape", 3)
+    if (labels, rows, columns) != (len(LABELS), HEAT_SIZE, HEAT_SIZE):
+        raise BadManifest(f"outputs.heat_shape must be [{len(LABELS)}, {HEAT_SIZE}, {HEAT_SIZE}]")
     return OutputNames(
-        logits=said["logits"],
-        embedding=said["embedding"],
-        heat=said["heat"],
-        embedding_size=int(said["embedding_size"]),
-        heat_shape=(int(labels), int(rows), int(columns)),
+        logits=said.text("logits"),
+        embedding=said.text("embedding"),
+        heat=said.text("heat"),
+        embedding_size=said.whole("embedding_size", 1, 4096),
+        heat_shape=(labels, rows, columns),
     )

@@ -1,46 +1,71 @@
 """ONNX Runtime on the processor, batch 1.
 
-Without spinning: worker threads that wait for the next slice in a busy loop take a core from the readers
-(docs/decisions/0003-onnxruntime-threads.md holds the measurement).
+How many threads, without spinning, and why denormals stay: measured, see docs/decisions/onnxruntime-threads.md.
 """
+
+import os
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from appliance.core.engine import InputSpec
 from appliance.core.errors import Fault
+from appliance.core.words import LABELS
 from appliance.inference.backend import Answer
-from appliance.inference.manifest import EngineFiles, EngineRefused, OutputNames
+from appliance.inference.manifest import ASK_OWNER, EngineFiles, EngineRefused
+
+THREADS_MOST: Final = 2
+"""More gain nothing on a picture of 224 x 224, and take cores from the readers."""
+
+# The runtime has a type of its own for each kind of fault, without one above them all.
+_RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *(kind for kind in vars(runtime).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    RuntimeError,
+    ValueError,
+)
+_FLOAT: Final = "tensor(float)"
 
 
-def session_options(threads: int, *, spinning: bool = False) -> ort.SessionOptions:
-    """Sequential, all optimisations, denormals as zero."""
+def usable_threads() -> int:
+    """As many as this process has cores, two at most."""
+    return min(THREADS_MOST, len(os.sched_getaffinity(0)))
+
+
+def session_options(threads: int, *, spinning: bool = False, arena: bool = True) -> ort.SessionOptions:
+    """Sequential, all optimisations.
+
+    Denormals are left as they are: `session.set_denormal_as_zero` switches them off for the whole calling thread, so
+    that numpy's answers there would depend on whether an engine has been loaded.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.use_deterministic_compute = True
+    options.enable_cpu_mem_arena = arena
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its own log would go to stderr; what matters comes as an exception
     return options
 
 
 class OnnxRuntimeBackend:
-    """One engine in this process."""
+    """One engine in this process. Belongs to one thread."""
 
     def __init__(self, files: EngineFiles, threads: int) -> None:
         """EngineRefused if the model cannot be loaded or has another shape than its manifest says."""
-        self._outputs = files.outputs
-        self._input = files.card.input
+        self._input = files.card.input.name
+        self._outputs = [files.outputs.logits, files.outputs.embedding, files.outputs.heat]
         try:
-            # From bytes: a model that wants a second file beside it cannot reach one.
             self._session = ort.InferenceSession(
                 files.model, session_options(threads), providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001  the runtime raises types of its own for each fault of a model
-            raise EngineRefused("engine-fault", f"The model cannot be loaded ({type(error).__name__})") from None
-        _refuse_other_shape(self._session, files.card.input, files.outputs)
+        except _RUNTIME_ERRORS as error:
+            said = f"The model cannot be loaded ({type(error).__name__}). {ASK_OWNER}"
+            raise EngineRefused("engine-fault", said) from None
+        _refuse_other_shape(self._session, files)
 
     @property
     def name(self) -> str:
@@ -48,31 +73,36 @@ class OnnxRuntimeBackend:
         return f"onnxruntime {ort.__version__}"
 
     def run(self, image: NDArray[np.float32]) -> Answer:
-        """Answers for float32 [1, channels, size, size]."""
-        names = [self._outputs.logits, self._outputs.embedding, self._outputs.heat]
+        """Answers for float32 [1, channels, size, size]. Fault `engine-fault`; never an answer with no number in it."""
         try:
-            logits, embedding, heat = self._session.run(names, {self._input.name: image})
-        except Exception as error:  # noqa: BLE001  as above
+            logits, embedding, heat = self._session.run(self._outputs, {self._input: image})
+        except _RUNTIME_ERRORS as error:
             raise Fault("engine-fault", f"the engine did not answer ({type(error).__name__})") from None
         if not (np.isfinite(logits).all() and np.isfinite(heat).all() and np.isfinite(embedding).all()):
             raise Fault("engine-fault", "the engine answered with no number")
         return Answer(logits=logits[0].copy(), embedding=embedding[0].copy(), heat=heat[0].copy())
 
     def close(self) -> None:
-        """Gives its memory back."""
-        del self._session
+        """Gives its memory back. Closing twice is no fault."""
+        self._session = None
 
 
-def _refuse_other_shape(session: ort.InferenceSession, taken: InputSpec, outputs: OutputNames) -> None:
-    channels = len(taken.windows)
+def _refuse_other_shape(session: Any, files: EngineFiles) -> None:
+    spec, outputs = files.card.input, files.outputs
     expected = {
-        taken.name: [1, channels, taken.size, taken.size],
-        outputs.logits: [1, 6],
+        spec.name: [1, len(spec.windows), spec.size, spec.size],
+        outputs.logits: [1, len(LABELS)],
         outputs.embedding: [1, outputs.embedding_size],
         outputs.heat: [1, *outputs.heat_shape],
     }
-    found = {one.name: one.shape for one in (*session.get_inputs(), *session.get_outputs())}
+    inputs = {one.name: one for one in session.get_inputs()}
+    if set(inputs) != {spec.name}:
+        said = f"The model takes {sorted(inputs)!r:.80}, its manifest says {spec.name!r}. {ASK_OWNER}"
+        raise EngineRefused("engine-fault", said)
+    found = inputs | {one.name: one for one in session.get_outputs()}
     for name, shape in expected.items():
-        if found.get(name) != shape:
-            said = f"The model's {name} is {found.get(name)}, its manifest says {shape}"
-            raise EngineRefused("engine-changed", said)
+        if name not in found:
+            raise EngineRefused("engine-fault", f"The model has no {name!r:.80}, its manifest names it. {ASK_OWNER}")
+        if found[name].shape != shape or found[name].type != _FLOAT:
+            said = f"The model's {name} is {found[name].type} {found[name].shape}, its manifest says float {shape}"
+            raise EngineRefused("engine-fault", f"{said}. {ASK_OWNER}")

@@ -29,8 +29,10 @@ LOOK_EVERY_S = 0.1
 class Programs:
     """The children, and when each may be started again."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, output: int) -> None:
+        """`output`: the file descriptor that takes what the programs log."""
         self._config = config
+        self._output = output
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._due_s: dict[str, float] = dict.fromkeys(PROGRAMS, 0.0)
 
@@ -53,7 +55,8 @@ class Programs:
         return subprocess.Popen(
             [sys.executable, "-m", "appliance.cli", program, "--config", str(self._config)],
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
+            stdout=self._output,
+            stderr=self._output,
             start_new_session=True,
         )
 
@@ -81,7 +84,7 @@ def run_all(settings: Settings, config: Path, stop: threading.Event | None = Non
     stop = stop or stop_on_signals()
     start_logs("run")
     refuse_what_cannot_work(settings)
-    programs = Programs(config.resolve())
+    programs = Programs(config.resolve(), sys.stderr.fileno())
     sys.stderr.write(f"Board: http://{settings.dashboard.host}:{settings.dashboard.port}/   Ctrl-C ends.\n")
     try:
         while not stop.wait(LOOK_EVERY_S):

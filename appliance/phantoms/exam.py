@@ -35,6 +35,7 @@ class Scanner:
     tail_share: float = 0.03
     tail_mm: float = 2.5
     cupping_hu: float = 0.0
+    wide_cupping_hu: float = 3.0
     streak_hu: float = 4.0
     noise_hu: float = 3.5
     grain_mm: float = 0.8
@@ -63,7 +64,7 @@ class PhantomExam:
 
 def draw_scanner(rng: np.random.Generator, *, pixel_mm: float = 0.9, size: int = 272) -> Scanner:
     """Draw a scanner's geometry and its faults; many heads get a bright rim by bone, some none."""
-    thickness = float(rng.choice([2.5, 3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 7.0]))
+    thickness = float(rng.choice([2.5, 3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 7.0, 7.0, 8.0]))
     spacing = thickness * float(rng.choice([1.0, 1.0, 1.0, 1.05, 1.2]))
     rim = rng.random() < 0.75
     return Scanner(
@@ -81,6 +82,7 @@ def draw_scanner(rng: np.random.Generator, *, pixel_mm: float = 0.9, size: int =
         tail_share=float(rng.uniform(0.02, 0.14)) if rim else 0.0,
         tail_mm=float(rng.uniform(1.4, 4.0)),
         cupping_hu=float(rng.uniform(-2, 11)),
+        wide_cupping_hu=float(36.0 * rng.uniform(0, 1) ** 1.5),
         streak_hu=float(rng.uniform(0, 12)),
         noise_hu=float(rng.uniform(2.0, 5.0)),
         grain_mm=float(rng.uniform(0.5, 1.0)),
@@ -154,20 +156,26 @@ def _scan(slabs: Field, scanner: Scanner, step: float) -> Field:
         tail = ndimage.gaussian_filter(tissue, (0, wide, wide), output=np.float32, mode="nearest", truncate=3.0)
         core += np.float32(scanner.tail_share) * np.maximum(tail - np.maximum(core, 0.0), 0.0)
     if scanner.cupping_hu:
-        core += _cupping(slabs, step) * np.float32(scanner.cupping_hu / 400.0)
+        core += _cupping(slabs, step, 8.0) * np.float32(scanner.cupping_hu / 400.0)
+    if scanner.wide_cupping_hu:
+        core += _cupping(slabs, step, 20.0) * np.float32(scanner.wide_cupping_hu / 400.0)
     if scanner.streak_hu:
         core += _streaks(slabs) * np.float32(scanner.streak_hu)
     smooth = abs(scanner.pixel_mm / step - 1.0) > 1e-6
     return _to_picture(core + np.float32(1000.0), scanner, step, smooth=smooth) - np.float32(1000.0)
 
 
-def _cupping(slabs: Field, step: float) -> Field:
-    """Return bone blurred over a centimetre: what beam hardening leaves of the skull in the brain near it."""
-    small = np.clip(slabs[:, ::4, ::4], 0.0, 1500.0)
-    wide = 8.0 / (4 * step)
-    small = ndimage.gaussian_filter(small, (0, wide, wide), truncate=3.0)
-    near = np.repeat(np.repeat(small, 4, axis=1), 4, axis=2)[:, : slabs.shape[1], : slabs.shape[2]]
-    return ndimage.uniform_filter(near, (0, 5, 5)).astype(np.float32)
+def _cupping(slabs: Field, step: float, reach_mm: float) -> Field:
+    """Return bone blurred over `reach_mm`: what beam hardening leaves of the skull in the brain near it.
+
+    The wide part lifts the brain under the vertex, with bone all round, by 10 HU and more, as in real scans.
+    """
+    coarse = 4 if reach_mm < 10.0 else 8
+    small = np.clip(slabs[:, ::coarse, ::coarse], 0.0, 1500.0)
+    wide = reach_mm / (coarse * step)
+    small = ndimage.gaussian_filter(small, (0, wide, wide), truncate=2.5)
+    near = np.repeat(np.repeat(small, coarse, axis=1), coarse, axis=2)[:, : slabs.shape[1], : slabs.shape[2]]
+    return as_field(ndimage.uniform_filter(near, (0, coarse + 1, coarse + 1)))
 
 
 def _streaks(slabs: Field) -> Field:

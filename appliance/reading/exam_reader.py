@@ -10,7 +10,7 @@ from appliance.core.evidence import one_per_place, scored_of
 from appliance.core.exam_rule import exam_logits
 from appliance.core.ledger import SliceRow
 from appliance.core.words import LABELS
-from appliance.reading.slice_reader import calibrated
+from appliance.reading.slice_reader import calibrated, probabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,10 @@ def read_exam(rows: Sequence[SliceRow], card: EngineCard) -> ExamReading:
     if not any(scored_of(row).has_brain for row in places):
         return ExamReading(probabilities=(0.0,) * len(LABELS), slices=scored)
     logits = exam_logits(
-        np.stack([scored_of(row).logits for row in places]),
+        calibrated(np.stack([scored_of(row).logits for row in places]), card),
         [row.geometry.position_mm for row in places],
         card.exam_rule.smoothing_mm,
         card.exam_rule.sharpness,
         [row.sop_uid for row in places],
     )
-    return ExamReading(probabilities=calibrated(logits, card), slices=scored)
+    return ExamReading(probabilities=probabilities(logits), slices=scored)

@@ -63,7 +63,11 @@ def read_whole(
     finding = finding_of(rows, card.points, evidence) if level else None
     looked = _survey(rows)
     problems = _problems(rows, looked, complete, engine_tries)
-    standing = declined_standing(declined) if declined else _standing(rows, looked, level, finding, problems)
+    standing = (
+        declined_standing(declined, may_be_head=True, slices=len(rows))
+        if declined
+        else _standing(rows, looked, level, finding, problems)
+    )
     outcome, reasons = study_outcome([standing])
     return SeriesReading(
         finality=Finality.FINAL,
@@ -77,9 +81,9 @@ def read_whole(
     )
 
 
-def declined_standing(reasons: Reasons, *, may_be_head: bool = True) -> SeriesStanding:
+def declined_standing(reasons: Reasons, *, may_be_head: bool, slices: int) -> SeriesStanding:
     """A declined series, as its study sees it."""
-    return SeriesStanding(verdict=SeriesVerdict.DECLINED, reasons=reasons, may_be_head=may_be_head)
+    return SeriesStanding(verdict=SeriesVerdict.DECLINED, reasons=reasons, may_be_head=may_be_head, slices=slices)
 
 
 def has_two_thicknesses(rows: Sequence[SliceRow]) -> bool:

@@ -6,17 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.core.engine import EngineCard
+from appliance.core.errors import Fault
 from appliance.core.headers import SliceGeometry
 from appliance.core.reads import Hounsfield
 from appliance.core.slices import BoxPlace, SliceScore
+from appliance.core.words import LABELS, Label
 from appliance.exams.head_ct.anatomy import find_anatomy
-from appliance.inference.backend import Answer
 from appliance.inference.loading import LoadedEngine
 from appliance.reading.prepare import head_box, heat_cell_to_pixel, prepare
 
 
 def read_slice(engine: LoadedEngine, hu: Hounsfield, geometry: SliceGeometry) -> SliceScore:
-    """Scores int16 [rows, columns]. Fault `engine-fault` if the engine does not answer."""
+    """The score of int16 [rows, columns]: anatomy, head's box, the engine's input, its answer, calibrated.
+
+    Fault `engine-fault` if the engine does not answer, or `hu` has another shape than `geometry` says.
+    """
+    if hu.shape != (geometry.rows, geometry.columns):
+        said = f"the stored picture is {hu.shape}, its header says {(geometry.rows, geometry.columns)}"
+        raise Fault("engine-fault", said)
     begin_s = perf_counter()
     anatomy = find_anatomy(hu, geometry.pixel_mm)
     found_s = perf_counter()
@@ -25,13 +32,15 @@ def read_slice(engine: LoadedEngine, hu: Hounsfield, geometry: SliceGeometry) ->
     answer = engine.backend.run(image)
     answered_s = perf_counter()
     box = head_box(anatomy, engine.card.input)
+    any_logits = answer.heat[LABELS.index(Label.ANY)]
+    heat = _as_8_bit(any_logits)
     return SliceScore(
         logits=answer.logits,
         embedding=answer.embedding,
-        heat=_as_8_bit(answer.heat[0]),
-        probabilities=calibrated(answer.logits, engine.card),
+        heat=heat,
+        probabilities=probabilities(calibrated(answer.logits, engine.card)),
         box=box,
-        peak_rc=_peak(answer, box, geometry),
+        peak_rc=_peak(any_logits, heat, box, geometry),
         has_brain=anatomy.has_brain_in_skull,
         brain_hu=anatomy.brain_median_hu,
         skull_area_mm2=anatomy.skull_area_mm2,
@@ -43,10 +52,16 @@ def read_slice(engine: LoadedEngine, hu: Hounsfield, geometry: SliceGeometry) ->
     )
 
 
-def calibrated(logits: NDArray[np.float32] | NDArray[np.float64], card: EngineCard) -> tuple[float, ...]:
-    """Probabilities of the six labels: sigmoid(scale * logit + bias), in double precision."""
-    scaled = np.asarray(card.calibration_scale) * logits.astype(np.float64) + np.asarray(card.calibration_bias)
-    return tuple(float(value) for value in _sigmoid(scaled))
+def calibrated(logits: NDArray[np.float32] | NDArray[np.float64], card: EngineCard) -> NDArray[np.float64]:
+    """Logits [..., 6] as the manifest calibrates them, scale * logit + bias, in double precision."""
+    scale = np.asarray(card.calibration_scale, dtype=np.float64)
+    bias = np.asarray(card.calibration_bias, dtype=np.float64)
+    return scale * logits.astype(np.float64) + bias
+
+
+def probabilities(logits: NDArray[np.float64]) -> tuple[float, ...]:
+    """Probabilities of calibrated logits [6]."""
+    return tuple(float(value) for value in _sigmoid(logits))
 
 
 def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -57,10 +72,16 @@ def _as_8_bit(heat_logits: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(_sigmoid(heat_logits.astype(np.float64)) * 255).astype(np.uint8)
 
 
-def _peak(answer: Answer, box: BoxPlace, geometry: SliceGeometry) -> tuple[float, float] | None:
-    """The hottest cell of "any" in pixels of the picture; None where it lies outside the picture."""
-    heat = answer.heat[0]
-    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
-    place = heat_cell_to_pixel((float(row), float(column)), heat.shape[0], box, geometry.pixel_mm)
+def _peak(
+    heat_logits: NDArray[np.float32], heat: NDArray[np.uint8], box: BoxPlace, geometry: SliceGeometry
+) -> tuple[float, float] | None:
+    """The hottest cell of "any" in pixels of the picture; None where all is cold or it lies outside the picture.
+
+    Found on the logits: in 8 bit many cells of a sure bleed are equally hot.
+    """
+    if not heat.any():
+        return None
+    row, column = np.unravel_index(int(heat_logits.argmax()), heat_logits.shape)
+    place = heat_cell_to_pixel((float(row), float(column)), heat_logits.shape[0], box, geometry.pixel_mm)
     inside = 0 <= place[0] < geometry.rows and 0 <= place[1] < geometry.columns
     return place if inside else None

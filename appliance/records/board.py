@@ -12,13 +12,13 @@ import sqlalchemy as sa
 
 from appliance.core.alerts import Happening
 from appliance.core.headers import SliceGeometry, StudyFacts
-from appliance.core.ledger import AlertEventRow, AlertRow, ReadingRow, SeriesRow, StudyRow
+from appliance.core.ledger import AlertEventRow, AlertRow, Finding, ReadingRow, SeriesRow, StudyRow
 from appliance.core.words import Level, Outcome, SeriesVerdict, StudyState
 from appliance.records.alerts import alerts_of_studies, alerts_on_board, events_of, last_event_id
 from appliance.records.ledger import Connection
 from appliance.records.models import series as series_table
 from appliance.records.models import slice_, study
-from appliance.records.readings import latest_readings
+from appliance.records.readings import latest_readings, readings_of
 from appliance.records.series import series_of_studies
 from appliance.records.shapes import geometry_in
 from appliance.records.studies import open_studies, studies_by_id, studies_since, unseen_studies
@@ -40,11 +40,16 @@ class BoardSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardSeries:
-    """The series that speaks for its study: its slices foot to head, its latest reading, where the key slice lies."""
+    """The series that speaks for its study: its slices foot to head, and its latest reading.
+
+    `finding` is that of the reading or, where an alert stands on the series that the latest reading no longer sees, the
+    last one that was seen; `key_geometry` is where its key slice lies.
+    """
 
     series: SeriesRow
     slices: tuple[BoardSlice, ...]
     reading: ReadingRow | None
+    finding: Finding | None = None
     key_geometry: SliceGeometry | None = None
 
 
@@ -156,12 +161,13 @@ def _board_studies(r: Connection, rows: Iterable[StudyRow]) -> dict[int, BoardSt
     speaking = {
         study_id: _speaking(all_series.get(study_id, ()), readings, slices, alerts.get(study_id)) for study_id in wanted
     }
-    keys = _geometries(r, [found.key_slice_id for reading in readings.values() if (found := reading.finding)])
+    findings = _findings(r, readings, {alert.series_id for alert in alerts.values()})
+    keys = _geometries(r, [found.key_slice_id for found in findings.values()])
     return {
         study_id: BoardStudy(
             study=row,
             series=tuple(all_series.get(study_id, ())),
-            shown=_shown(speaking[study_id], readings, slices, keys),
+            shown=_shown(speaking[study_id], readings, slices, findings, keys),
             alert=alerts.get(study_id),
         )
         for study_id, row in wanted.items()
@@ -191,18 +197,30 @@ def _shown(
     series: SeriesRow | None,
     readings: dict[int, ReadingRow],
     slices: dict[int, tuple[BoardSlice, ...]],
+    findings: dict[int, Finding],
     keys: dict[int, SliceGeometry],
 ) -> BoardSeries | None:
     if series is None:
         return None
-    reading = readings.get(series.id)
-    found = reading.finding if reading else None
+    found = findings.get(series.id)
     return BoardSeries(
         series=series,
         slices=slices.get(series.id, ()),
-        reading=reading,
+        reading=readings.get(series.id),
+        finding=found,
         key_geometry=keys.get(found.key_slice_id) if found else None,
     )
+
+
+def _findings(r: Connection, readings: dict[int, ReadingRow], alerted: Collection[int | None]) -> dict[int, Finding]:
+    """What each series shows to people, by series id."""
+    found = {series_id: reading.finding for series_id, reading in readings.items() if reading.finding is not None}
+    gone = [series_id for series_id in readings if series_id in alerted and series_id not in found]
+    for series_id in gone:
+        seen = [reading.finding for reading in readings_of(r, series_id) if reading.finding is not None]
+        if seen:
+            found[series_id] = seen[-1]
+    return found
 
 
 def _bars(r: Connection, series_ids: Collection[int]) -> dict[int, tuple[BoardSlice, ...]]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from appliance.core.engine import InputSpec, Window
 from appliance.exams.head_ct.anatomy import find_anatomy
-from appliance.reading.prepare import prepare
+from appliance.inference.windows import apply_windows
+from appliance.reading.prepare import head_crop
 from appliance.training.calibrate import Calibration
 from appliance.training.network import SliceNet
 
@@ -47,18 +48,24 @@ def export_onnx(network: SliceNet, path: Path) -> None:
 
 
 def write_golden(model: Path, golden: Path, pictures: NDArray[np.int16], pixel_mm: float) -> None:
-    """Keep pictures (int16 HU, n x H x W) and the FP32 answers that the model gave on them."""
+    """Keep the head's boxes of pictures (int16 HU, n x H x W) and the FP32 answers that the model gave on them.
+
+    The self-test at start runs them through the windows and the backend alone (`inference.golden`).
+    """
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    logits, heat = [], []
+    crops, logits, heat = [], [], []
     for hu in pictures:
-        image = prepare(hu, (pixel_mm, pixel_mm), find_anatomy(hu, (pixel_mm, pixel_mm)), INPUT)
+        anatomy = find_anatomy(hu, (pixel_mm, pixel_mm))
+        crop = np.rint(head_crop(hu, (pixel_mm, pixel_mm), anatomy, INPUT)).astype(np.int16)
+        image = apply_windows(crop.astype(np.float32), INPUT)[None]
         answers = session.run(["logits", "heat"], {INPUT.name: image})
+        crops.append(crop)
         logits.append(answers[0][0])
         heat.append(answers[1][0].sum(axis=(1, 2)))
     np.savez_compressed(
         golden,
-        hu=pictures,
-        pixel_mm=np.float64(pixel_mm),
+        hu=np.array(crops),
+        pixel_mm=np.float64(INPUT.spacing_mm),
         logits=np.array(logits, dtype=np.float32),
         heat_sums=np.array(heat, dtype=np.float32),
     )
@@ -108,10 +115,10 @@ sharpness = {c.sharpness:g}
 
 # Calibrated probabilities of "any": of the exam (critical, review), of slices (early_*).
 [points]
-critical = {c.critical:.4f}
-review = {c.review:.4f}
-early_pair = {c.early_pair:.4f}
-early_single = {c.early_single:.4f}
+critical = {c.critical:.8f}
+review = {c.review:.8f}
+early_pair = {c.early_pair:.8f}
+early_single = {c.early_single:.8f}
 overlap = {c.overlap:g}
 neighbour_mm = {c.neighbour_mm:g}
 

@@ -359,7 +359,7 @@ def _standing_of(series: SeriesCase) -> SeriesStanding | None:
     """A series as its study sees it; None while nothing can be said of it."""
     if series.is_read:
         return series.standing
-    return declined_standing(series.row.reasons, may_be_head=series.row.may_be_head)
+    return declined_standing(series.row.reasons, may_be_head=series.row.may_be_head, slices=len(series.slices))
 
 
 def _why_lowered(read: SeriesReading) -> str:

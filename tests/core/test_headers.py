@@ -17,6 +17,9 @@ from appliance.imaging.picture import PictureSpec, Rescale
 from appliance.imaging.reading import read_bytes
 from tests.dicoms import AIR, BRAIN, file_of, head, slice_of, stored
 
+# The files here are wrong on purpose; the library that writes them says so.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 GOOD = file_of(slice_of())
 
 

@@ -680,6 +680,10 @@ def test_the_outbox_owes_each_channel_one_message_for_each_sound(ledger: Ledger)
         keys = {one.idempotency_key for one in deliveries.deliveries_of(w, first)}
         assert len(keys) == 3
 
+        answered = _raise(w, AlertKey(kind="clinical", first="a", second="s"), at_ns=70)
+        alerts.append_event(w, answered, Happening.ACKNOWLEDGED, at_ns=71, by="x", details={})
+        assert deliveries.enqueue_missing(w, "webhook", 72) == 0
+
 
 @pytest.mark.parametrize(
     ("spoil", "said"),

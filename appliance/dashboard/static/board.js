@@ -16,7 +16,7 @@ let lostSaid = false;
 const heard = new Set(); // events that this page has begun to sound
 const aloud = new Set(); // events that were said to screen readers
 const reported = new Map(); // event -> whether it was reported as sounded
-const quieted = new Set(); // alerts that were pressed here and wait for the box's word
+const quieted = new Map(); // alert pressed here -> the event it was pressed for, until the box has its word
 
 window.bleedwatch = Object.freeze({
   get soundState() {
@@ -32,7 +32,7 @@ window.bleedwatch = Object.freeze({
 
 // ---- what sounds
 
-const sounding = (level) => alarms.filter((one) => one.sounds && one.level === level && !quieted.has(one.alert));
+const sounding = (level) => alarms.filter((one) => one.sounds && one.level === level && quieted.get(one.alert) !== one.event);
 
 function chooseSound() {
   const critical = sounding('CRITICAL');
@@ -92,7 +92,9 @@ function paint(message) {
   setAges(message.ages, message.ago_s);
   document.title = message.title + ' - Bleedwatch, ' + document.body.dataset.name;
   alarms = message.alarms;
-  for (const alert of [...quieted]) if (!alarms.some((one) => one.alert === alert && one.sounds)) quieted.delete(alert);
+  for (const [alert, event] of [...quieted]) {
+    if (!alarms.some((one) => one.alert === alert && one.event === event && one.sounds)) quieted.delete(alert);
+  }
   document.body.classList.toggle('alarmed', alarms.some((one) => one.level === 'CRITICAL' && one.sounds));
   document.body.classList.add('live');
   paintAges('');
@@ -142,6 +144,10 @@ function watchSound() {
   sound.check();
   sound.keepSounding();
   const armed = sound.isArmed();
+  if (armed && $('armed').hidden) {
+    saySelf();
+    report();
+  }
   $('armed').hidden = !armed;
   $('muted').hidden = armed;
   if (armed) silentSince = '';
@@ -189,7 +195,8 @@ function answered(press, said) {
 answer.start({
   page,
   quiet: (alert) => {
-    quieted.add(alert);
+    const pressed = alarms.find((one) => one.alert === alert);
+    if (pressed) quieted.set(alert, pressed.event);
     chooseSound();
   },
   answered,

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+# Letters that no normal form takes apart.
+_WITHOUT_PARTS: Final = str.maketrans(
+    {"ß": "ss", "ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "đ": "d", "ı": "i", "æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe"}
+)
+
 
 def fold(text: str) -> str:
     """A text for comparing."""
-    parts = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+    parts = unicodedata.normalize("NFKD", text.translate(_WITHOUT_PARTS))
     return "".join(one for one in parts if not unicodedata.combining(one)).casefold()
 
 

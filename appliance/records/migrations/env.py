@@ -1,4 +1,7 @@
-"""Run by Alembic. The connection comes from `records.upgrade`, with a transaction already begun."""
+"""Run by Alembic. The connection comes from `records.upgrade`, inside a transaction that is ended there.
+
+So an upgrade happens whole or not at all: SQLite rolls DDL back too, once BEGIN is sent by us.
+"""
 
 from alembic import context
 
@@ -8,8 +11,6 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_as_batch=True,
-    # True by the recipe of `records.ledger`: DDL lies inside our BEGIN IMMEDIATE, so an upgrade happens whole or not.
-    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,252 @@
+"""`bleedwatch score`: reads files here and now by the code of the appliance. Nothing is stored, nobody is told."""
+
+import json
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from appliance.core.completeness import Complete
+from appliance.core.errors import CannotStart, Fault
+from appliance.core.evidence import foot_to_head
+from appliance.core.headers import Header
+from appliance.core.ledger import Reasons, SliceRow
+from appliance.core.outcome import study_outcome
+from appliance.core.reads import ReadFile
+from appliance.core.reasons import Of, sentence
+from appliance.core.words import LABELS, FileVerdict, Outcome, SeriesVerdict
+from appliance.exams.registry import EXAMS
+from appliance.imaging.reading import MAX_FILE
+from appliance.inference.loading import LoadedEngine, load_engine
+from appliance.intake.inbox import read_regular
+from appliance.intake.reader_pool import Died, ReaderPool
+from appliance.reading.series_reader import SeriesReading, declined_standing, read_whole
+from appliance.reading.slice_reader import read_slice
+
+SCHEMA_VERSION = 1
+EXAM = "head_ct"
+READ_AHEAD = 4
+
+
+@dataclass(slots=True)
+class _Series:
+    study_uid: str
+    verdict: SeriesVerdict
+    reasons: Reasons
+    may_be_head: bool
+    slices: dict[int, SliceRow] = field(default_factory=dict)
+    reading: SeriesReading | None = None
+
+
+@dataclass(slots=True)
+class Score:
+    """All that was found: studies and series in the order in which they turned up, and a verdict for every file."""
+
+    series: dict[tuple[str, str], _Series] = field(default_factory=dict)
+    set_aside: dict[str, int] = field(default_factory=dict)
+    files: list[dict[str, str]] = field(default_factory=list)
+
+    def studies(self) -> dict[str, tuple[Outcome, Reasons]]:
+        """The outcome of each study, by its UID."""
+        uids = list(dict.fromkeys(series.study_uid for series in self.series.values()))
+        return {uid: self._outcome(uid) for uid in uids}
+
+    def _outcome(self, study_uid: str) -> tuple[Outcome, Reasons]:
+        standings = [
+            series.reading.standing
+            if series.reading
+            else declined_standing(series.reasons, may_be_head=series.may_be_head, slices=len(series.slices))
+            for series in self.series.values()
+            if series.study_uid == study_uid
+        ]
+        return study_outcome(standings, set_aside=self.set_aside.get(study_uid, 0))
+
+
+def run_score(paths: Sequence[Path], engine_folder: Path, *, as_json: bool) -> int:
+    """Prints what each path came to. Returns 0: every path has a verdict. CannotStart without an engine."""
+    try:
+        engine = load_engine(engine_folder)
+    except Fault as fault:
+        raise CannotStart(f"{fault.message}. Next step: bleedwatch doctor") from None
+    files = list(_files(paths))
+    columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+        bar = progress.add_task("read", total=len(files))
+        found = score_files(files, engine, lambda: progress.advance(bar))
+    if as_json:
+        sys.stdout.write(json.dumps(as_document(found), indent=2) + "\n")
+    else:
+        _print(found)
+    return 0
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from (one for one in sorted(path.rglob("*")) if one.is_symlink() or not one.is_dir())
+        else:
+            yield path
+
+
+def score_files(files: Sequence[Path], engine: LoadedEngine, tell: Any = lambda: None) -> Score:
+    """Reads every file in limited children, scores the slices of eligible series, and reads each series as a whole."""
+    found = Score()
+    waiting = list(enumerate(files))[::-1]
+    answers: dict[int, tuple[Path, ReadFile]] = {}
+    handled = 0
+    with ReaderPool(time.monotonic()) as pool:
+        while handled < len(files):
+            while waiting and pool.busy < READ_AHEAD:
+                _open(*waiting.pop(), pool, answers)
+            for answer in pool.poll(time.monotonic()):
+                answers[answer.job[0]] = (answer.job[1], _verdict(answer.result))
+            # In the order of the paths, so that the same call gives the same answer.
+            while handled in answers:
+                _place(found, *answers.pop(handled), engine, handled)
+                handled += 1
+                tell()
+            pool.wait(0.01)
+    for series in found.series.values():
+        if series.verdict is SeriesVerdict.READ:
+            series.reading = read_whole(list(series.slices.values()), engine.card, complete=Complete.QUIET)
+            if series.reading.declined:
+                series.verdict, series.reasons = SeriesVerdict.DECLINED, series.reading.declined
+    return found
+
+
+def _verdict(result: ReadFile | Died) -> ReadFile:
+    if isinstance(result, Died):
+        return ReadFile(verdict=FileVerdict.POISON, reason="killed-its-reader")
+    return result
+
+
+def _open(number: int, path: Path, pool: ReaderPool, answers: dict[int, tuple[Path, ReadFile]]) -> None:
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            answers[number] = path, ReadFile(verdict=FileVerdict.IGNORED, reason="special-file")
+            return
+        data, identity = read_regular(path, MAX_FILE)
+    except (OSError, Fault):
+        answers[number] = path, ReadFile(verdict=FileVerdict.SET_ASIDE, reason="not-readable")
+        return
+    pool.submit((number, path), data, path.name, identity.size, now_s=time.monotonic())
+
+
+def _place(found: Score, path: Path, read: ReadFile, engine: LoadedEngine, number: int) -> None:
+    verdict, reason = read.verdict, read.reason
+    if read.header is not None and verdict in (FileVerdict.TAKEN, FileVerdict.DECLINED):
+        series = _series_of(found, read.header, reason, engine)
+        if verdict is FileVerdict.TAKEN:
+            verdict, reason = _add_slice(series, read, engine, number)
+    elif verdict is FileVerdict.SET_ASIDE and read.study_uid:
+        found.set_aside[read.study_uid] = found.set_aside.get(read.study_uid, 0) + 1
+    found.files.append({"path": os.fsencode(path).decode("utf-8", "replace"), "verdict": verdict, "reason": reason})
+
+
+def _series_of(found: Score, header: Header, file_reason: str, engine: LoadedEngine) -> _Series:
+    verdict, reasons, may_be_head = EXAMS[EXAM].header_verdict(
+        header.series, header.geometry, header.study, engine.card.ages_years, file_reason
+    )
+    key = header.study.study_uid, header.series.series_uid
+    series = found.series.get(key)
+    if series is None:
+        series = found.series[key] = _Series(header.study.study_uid, verdict, reasons, may_be_head)
+    elif series.verdict is SeriesVerdict.DECLINED and verdict is SeriesVerdict.READ:
+        series.verdict, series.reasons, series.may_be_head = verdict, reasons, may_be_head
+    return series
+
+
+def _add_slice(series: _Series, read: ReadFile, engine: LoadedEngine, number: int) -> tuple[FileVerdict, str]:
+    header = read.header
+    assert header is not None and header.geometry is not None and read.hu is not None
+    same = (header.sop_uid, read.pixel_sha256)
+    if any((row.sop_uid, row.pixel_sha256) == same for row in series.slices.values()):
+        return FileVerdict.DUPLICATE, "same-pixels"
+    score = None
+    if series.verdict is SeriesVerdict.READ:
+        score = read_slice(engine, read.hu, header.geometry)
+    series.slices[number] = SliceRow(
+        id=number,
+        series_id=0,
+        sop_uid=header.sop_uid,
+        pixel_sha256=read.pixel_sha256,
+        file_sha256="",
+        stored="",
+        geometry=header.geometry,
+        instance_number=header.instance_number,
+        acquisition_number=header.acquisition_number,
+        acquired=header.acquired,
+        corrections=header.corrections,
+        landed_ns=0,
+        score=score,
+        ms=score.ms if score else {},
+    )
+    return FileVerdict.TAKEN, ""
+
+
+# -- telling ------------------------------------------------------------------------------------------
+
+
+def as_document(found: Score) -> dict[str, Any]:
+    """The JSON document of `score --json`."""
+    outcomes = found.studies()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "studies": [
+            {"study": uid, "outcome": outcome, "reasons": [code for code, _ in reasons]}
+            for uid, (outcome, reasons) in outcomes.items()
+        ],
+        "series": [
+            _series_document(uid, series, outcomes[series.study_uid][0]) for (_, uid), series in found.series.items()
+        ],
+        "files": found.files,
+    }
+
+
+def _series_document(series_uid: str, series: _Series, outcome: Outcome) -> dict[str, Any]:
+    exam = series.reading.exam.probabilities if series.reading else (None,) * len(LABELS)
+    return {
+        "study": series.study_uid,
+        "series": series_uid,
+        "verdict": series.verdict,
+        "reasons": [code for code, _ in series.reasons],
+        "outcome": outcome,
+        **dict(zip(LABELS, exam, strict=True)),
+        "slices": [_slice_document(row) for row in foot_to_head(list(series.slices.values()))],
+    }
+
+
+def _slice_document(row: SliceRow) -> dict[str, Any]:
+    assert row.score is not None
+    peak = row.score.peak_rc
+    return {
+        "sop": row.sop_uid,
+        "position_mm": row.geometry.position_mm,
+        **dict(zip(LABELS, row.score.probabilities, strict=True)),
+        "peak_x": None if peak is None else peak[1],
+        "peak_y": None if peak is None else peak[0],
+        "ms": row.ms,
+    }
+
+
+def _print(found: Score) -> None:
+    """One line a study and one a file that was not taken. No name, no number of a patient."""
+    table = Table("Outcome", "Slices", "Why")
+    for uid, (outcome, reasons) in found.studies().items():
+        slices = sum(len(series.slices) for series in found.series.values() if series.study_uid == uid)
+        table.add_row(outcome, str(slices), " ".join(sentence(Of.STUDY, code, **details) for code, details in reasons))
+    console = Console(highlight=False)
+    console.print(table)
+    for file in found.files:
+        if file["verdict"] not in (FileVerdict.TAKEN, FileVerdict.DUPLICATE):
+            console.print(f"{file['verdict']:<9} {file['reason']:<22} {file['path']}", markup=False)
+    console.print("NO FINDING does not mean normal: every scan still needs its reader. Not a cleared medical device.")
