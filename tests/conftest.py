@@ -1,5 +1,6 @@
 """What tests of more than one room need."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,3 +30,14 @@ def ledger(ledger_path: Path) -> Iterator[Ledger]:
     """A ledger of this test's own, without rows."""
     with Ledger.open(ledger_path) as opened:
         yield opened
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where every part is there, a test that did not run is a fault: BLEEDWATCH_NO_SKIPS makes it one."""
+    if not os.environ.get("BLEEDWATCH_NO_SKIPS"):
+        return
+    unwanted = [report for report in terminalreporter.stats.get("skipped", []) if "gpu" not in report.keywords]
+    for report in unwanted:
+        terminalreporter.write_line(f"NOT RUN, and nothing may be skipped here: {report.nodeid}", red=True)
+    if unwanted:
+        terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -118,6 +118,18 @@ def one_per_place(rows: Sequence[SliceRow]) -> list[SliceRow]:
     return kept
 
 
+def near_brain(rows: Sequence[SliceRow], neighbour_mm: float) -> list[SliceRow]:
+    """One slice a place, from the foot: those that show brain inside a skull or lie this near to one that does.
+
+    What counts for the exam's own answer. The face, the neck and a hollow head are left out; a skull that is open (the
+    base, the vertex, a craniotomy) hides no bleed. See docs/decisions/which-slices-count.md.
+    """
+    places = one_per_place(rows)
+    brains_mm = [row.geometry.position_mm for row in places if scored_of(row).has_brain]
+    reach_mm = neighbour_mm + SAME_PLACE_MM
+    return [row for row in places if any(abs(row.geometry.position_mm - at_mm) <= reach_mm for at_mm in brains_mm)]
+
+
 def early_evidence(rows: Sequence[SliceRow], points: Points) -> Evidence | None:
     """What suffices for an early alert, or None. The strongest pair, else the strongest single slice."""
     places = one_per_place(rows)
@@ -132,26 +144,26 @@ def early_evidence(rows: Sequence[SliceRow], points: Points) -> Evidence | None:
 
 def _agree(lower: SliceRow, upper: SliceRow, points: Points) -> bool:
     brain = scored_of(lower).has_brain and scored_of(upper).has_brain
-    near = upper.geometry.position_mm - lower.geometry.position_mm <= points.neighbour_mm
+    near = upper.geometry.position_mm - lower.geometry.position_mm <= points.neighbour_mm + SAME_PLACE_MM
     positive = min(_any(lower), _any(upper)) >= points.early_pair
     return brain and near and positive and heat_overlap(lower, upper) >= points.overlap
 
 
 def finding_of(rows: Sequence[SliceRow], points: Points, evidence: Evidence | None) -> Finding | None:
-    """What a positive series points at. None without a scored slice that shows brain.
+    """What a positive series points at. None where no slice shows a brain.
 
-    The key slice is the strongest; the kind is the strongest of the five there; the side is the patient's.
+    The key slice is the strongest of those that count for the exam; the kind is the strongest of the five there; the
+    side is the patient's. Its number counts from 1 at the foot, over the places read.
     """
-    places = one_per_place(rows)
-    brains = [row for row in places if scored_of(row).has_brain]
-    if not brains:
+    counting = near_brain(rows, points.neighbour_mm)
+    if not counting:
         return None
-    key = max(brains, key=_any)
+    key = max(counting, key=_any)
     return Finding(
         label=kind_of(scored_of(key)),
-        side=_side(key, [row for row in brains if _any(row) >= points.early_pair]),
+        side=_side(key, [row for row in counting if _any(row) >= points.early_pair]),
         key_slice_id=key.id,
-        key_number=places.index(key) + 1,
+        key_number=one_per_place(rows).index(key) + 1,
         evidence=evidence.slice_ids if evidence else (),
     )
 

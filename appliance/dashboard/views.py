@@ -32,7 +32,7 @@ class Moment:
     def age(self, key: str, since_ns: int, style: str = UP) -> Age:
         """The age of a thing, counted by the page."""
         self.counted[key] = round(self.ages.age_s(key, since_ns, self.now_ns, self.monotonic_s), 3)
-        text = self.calendar.clock(since_ns) if style == UP else self.calendar.spoken(since_ns, self.now_ns)
+        text = self.calendar.clock(since_ns) if style == UP else ""
         return Age(key=key, style=style, text=text)
 
 

@@ -133,7 +133,8 @@ def _read_meta(data: bytes, at: int) -> _Meta:
 
 
 def _uid(value: bytes) -> str:
-    return value.decode("ascii", "replace").strip("\0 \t\r\n")
+    """The digits and dots of a UID: what else stands there is no part of one, and may stand in no message."""
+    return "".join(character for character in value.decode("latin-1") if character in "0123456789.")
 
 
 def _walk_body(data: bytes, meta: _Meta, opened: Opened) -> None:

@@ -113,7 +113,18 @@ def _rle(stream: bytes, spec: PictureSpec) -> Cells:
     return _checked(cells, spec).astype(np.uint16, copy=False)
 
 
-# Of the decoders in imagecodecs these refuse a stream that is cut. ljpeg and htj2k, faster, give a torn picture for it.
+def _lossless_jpeg(stream: bytes) -> Any:
+    """Two decoders that must agree.
+
+    Neither refuses a stream that was cut and closed again, but each makes up the missing part in its own way.
+    """
+    cells = imagecodecs.jpegsof3_decode(stream)
+    if not np.array_equal(cells, imagecodecs.jpeg8_decode(stream)):
+        raise ValueError("two decoders disagree")
+    return cells
+
+
+# A faster decoder of HTJ2K (htj2k) gives a torn picture for a stream that is cut; this one refuses it.
 class _Road(NamedTuple):
     """How one codec's streams are read: their frame header and the decoder."""
 
@@ -123,7 +134,7 @@ class _Road(NamedTuple):
 
 _ROADS: Final = {
     Codec.JPEG_DCT: _Road(jpeg_frame, imagecodecs.jpeg8_decode),
-    Codec.JPEG_LOSSLESS: _Road(jpeg_frame, imagecodecs.jpegsof3_decode),
+    Codec.JPEG_LOSSLESS: _Road(jpeg_frame, _lossless_jpeg),
     Codec.JPEG_LS: _Road(jpeg_frame, imagecodecs.jpegls_decode),
     Codec.JPEG_2000: _Road(jpeg_2000_frame, imagecodecs.jpeg2k_decode),
     Codec.HTJ2K: _Road(jpeg_2000_frame, imagecodecs.jpeg2k_decode),

@@ -39,7 +39,7 @@ def read_bytes(data: bytes, name: str = "", size: int | None = None) -> ReadFile
     if opened.media_directory:
         return ReadFile(verdict=FileVerdict.IGNORED, reason="media-directory")
     fields = Fields(opened.body, opened.walk)
-    whole = size is None or size <= len(data) <= MAX_FILE
+    whole = (len(data) if size is None else size) <= min(len(data), MAX_FILE)
     try:
         _check_whole(opened, fields, whole=whole)
         return _read_whole(opened, fields)

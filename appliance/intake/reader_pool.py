@@ -44,7 +44,7 @@ class _Job:
     size: int | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Reader:
     """One child. `until_s` is the deadline of its start or of its file; None while it is idle."""
 
@@ -124,8 +124,13 @@ class ReaderPool:
 
     def _start_missing(self, now_s: float) -> None:
         while self._missing and now_s >= self._start_again_s:
+            try:
+                child = LimitedChild(_MODULE, MAX_PIXELS)
+            except OSError:  # no process or no memory just now: files wait
+                self.failed_starts += 1
+                self._start_again_s = now_s + RESTART_AFTER_S
+                return
             self._missing -= 1
-            child = LimitedChild(_MODULE, MAX_PIXELS)
             reader = _Reader(child, now_s + START_S)
             self._selector.register(child.answer_fd, selectors.EVENT_READ, reader)
             self._readers.append(reader)

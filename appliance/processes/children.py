@@ -95,6 +95,7 @@ class LimitedChild:
     """The parent's end of one child. Nothing here blocks but the start itself.
 
     `python -m module REQUEST_FD ANSWER_FD PARENT_PID` is started; it limits itself before it does anything else.
+    OSError if the system gives us no process.
     """
 
     def __init__(self, module: str, max_answer: int) -> None:
@@ -111,6 +112,10 @@ class LimitedChild:
                 pass_fds=(request_read, answer_write),
                 env=_environment(),
             )
+        except OSError:
+            os.close(self.request_fd)
+            os.close(self.answer_fd)
+            raise
         finally:
             os.close(request_read)
             os.close(answer_write)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from appliance.core.engine import EngineCard
-from appliance.core.evidence import one_per_place, scored_of
+from appliance.core.evidence import near_brain, scored_of
 from appliance.core.exam_rule import exam_logits
 from appliance.core.ledger import SliceRow
 from appliance.core.words import LABELS
@@ -22,15 +22,14 @@ class ExamReading:
 
 
 def read_exam(rows: Sequence[SliceRow], card: EngineCard) -> ExamReading:
-    """Reads the set of slices, whatever order they are given in.
+    """Reads the set of slices, whatever order they are given in; those without a score are passed over.
 
-    A slice at the base or the vertex may show too open a ring to count as brain inside a skull and still hold blood,
-    so all slices count as soon as one of them shows a brain. Where none does there is no head to speak of, and the
-    answer is 0 for each label.
+    Slices that show brain inside a skull count, and their neighbours (`core.evidence.near_brain`). Where none does
+    there is no head to speak of, and the answer is 0 for each label.
     """
-    places = one_per_place(rows)
     scored = sum(row.score is not None for row in rows)
-    if not any(scored_of(row).has_brain for row in places):
+    places = near_brain(rows, card.points.neighbour_mm)
+    if not places:
         return ExamReading(probabilities=(0.0,) * len(LABELS), slices=scored)
     logits = exam_logits(
         calibrated(np.stack([scored_of(row).logits for row in places]), card),

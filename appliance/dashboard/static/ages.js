@@ -31,7 +31,8 @@ export function paintAges(asOf) {
     const start = began.get(place.dataset.age);
     if (start === undefined) continue;
     const seconds = (now - start) / 1000;
-    const said = asOf ? 'as of ' + asOf : place.dataset.style === 'ago' ? ago(seconds) : counting(seconds);
+    const inList = place.dataset.style === 'ago';
+    const said = asOf ? (inList ? '' : 'as of ' + asOf) : inList ? ago(seconds) : counting(seconds);
     if (place.textContent !== said) place.textContent = said;
   }
 }

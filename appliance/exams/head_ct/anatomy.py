@@ -140,7 +140,9 @@ def _filled(skull: NDArray[np.bool_]) -> NDArray[np.bool_]:
         for reach in CLOSING_CELLS:
             closed = ndimage.binary_fill_holes(to_bone <= reach)
             shrunk = ndimage.distance_transform_edt(closed) > reach
-            inner = (shrunk | padded)[max(CLOSING_CELLS) : -max(CLOSING_CELLS), max(CLOSING_CELLS) : -max(CLOSING_CELLS)]
+            inner = (shrunk | padded)[
+                max(CLOSING_CELLS) : -max(CLOSING_CELLS), max(CLOSING_CELLS) : -max(CLOSING_CELLS)
+            ]
             found = inner
             if np.count_nonzero(inner) - np.count_nonzero(part) >= LEAST_HOLLOW_SHARE * part.size:
                 break
