@@ -60,7 +60,7 @@ class EngineSettings(_Section):
     """Which engine reads."""
 
     folder: Folder
-    threads: int = Field(default=2, ge=1, le=64)
+    threads: int = Field(default=1, ge=1, le=64)
 
 
 class DashboardSettings(_Section):
@@ -186,7 +186,7 @@ owned = true                       # files leave the inbox once they are safe in
 
 [engine]
 folder = "{engine}"
-threads = 2                        # cores the engine may use
+threads = 1                        # cores the engine may use (docs/decisions/0003-onnxruntime-threads.md)
 
 [dashboard]
 host = "127.0.0.1"                 # this machine alone

@@ -33,7 +33,7 @@ def study_hash(study_uid: str) -> str:
 
 
 def body(told: Told, link: str) -> bytes:
-    """The JSON document, UTF-8. `sequence` orders the messages of one alert, which may arrive in any order."""
+    """The JSON document, UTF-8. `link` is the board's address without its last slash, or empty. `sequence` orders the messages of one alert, which may arrive in any order."""
     reading = told.reading
     found = reading.finding if reading else None
     document = {
@@ -49,7 +49,8 @@ def body(told: Told, link: str) -> bytes:
         "study": study_hash(told.study.facts.study_uid) if told.study else None,
         "finding": {"label": found.label, "side": found.side.value, "key_slice": found.key_number} if found else None,
         "raised_ns": told.event.at_ns,
-        "link": f"{link}/" if link else None,
+        "acknowledged": told.alert.acknowledged_ns is not None,
+        "link": f"{link}/",
     }
     return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
 

@@ -28,8 +28,12 @@ from appliance.records.ledger import Connection, Ledger
 from appliance.records.readings import latest_reading
 from appliance.records.studies import study_by_id
 
-AT_ONCE: Final = 4
-"""Messages under way. One that hangs keeps one thread, for at most the timeouts."""
+AT_ONCE: Final = 6
+"""Messages under way. One that hangs keeps one thread, for as long as the timeouts allow."""
+RETRIES_AT_ONCE: Final = 3
+"""A gateway that lets old messages hang must not keep the first word of a new alert waiting."""
+LOOK_AGAIN_NS: Final = 100_000_000
+FOR_EVER_NS: Final = 2**62
 
 Sent = tuple[Answer, str]
 
@@ -54,6 +58,7 @@ class Rounds:
         self._under_way: dict[int, tuple[DeliveryRow, Future[Sent]]] = {}
         self._seen_version: int | None = None
         self._due_ns: int | None = None
+        self._first = True
         self.failing_since_s: float | None = None  # monotonic; None while the gateway answers or was never tried
 
     def tick(self, now: Now) -> None:
@@ -68,14 +73,24 @@ class Rounds:
         if missing:
             with self._ledger.writing() as w:
                 enqueue_missing(w, WEBHOOK, now.wall_ns)
+        # After a restart nobody's patience counts: what is still owed is told at once.
+        due_ns = FOR_EVER_NS if self._first else now.wall_ns
         with self._ledger.reading() as r:
-            ready = [one for one in due_deliveries(r, now.wall_ns) if one.id not in self._under_way]
-            room = max(0, AT_ONCE - len(self._under_way))
-            told = [_told(r, one) for one in ready[:room]]
+            told = [_told(r, one) for one in self._chosen(due_deliveries(r, due_ns))]
         for one in told:
             self._start(one)
+        self._first = False
         self._seen_version = version
-        self._note_next_due(now, left_over=len(ready) > room)
+        with self._ledger.reading() as r:
+            self._due_ns = now.wall_ns + LOOK_AGAIN_NS if self._under_way else next_due_ns(r)
+
+    def _chosen(self, ready: list[DeliveryRow]) -> list[DeliveryRow]:
+        """What may start now: first attempts before retries, and never only retries under way."""
+        waiting = [one for one in ready if one.id not in self._under_way]
+        fresh = [one for one in waiting if one.attempts == 0]
+        retried = sum(delivery.attempts > 0 for delivery, _ in self._under_way.values())
+        again = [one for one in waiting if one.attempts > 0][: max(0, RETRIES_AT_ONCE - retried)]
+        return [*fresh, *again][: max(0, AT_ONCE - len(self._under_way))]
 
     def close(self, wait: bool = True) -> None:
         """Ends the threads. What is under way and not recorded is sent again after a restart, under the same key."""
@@ -130,15 +145,6 @@ class Rounds:
     ) -> None:
         details = {"event": str(delivery.event_id), **({"error": error} if error else {}), **more}
         append_event(w, delivery.alert_id, happening, at_ns=now.wall_ns, by=WEBHOOK, details=details)
-
-    def _note_next_due(self, now: Now, *, left_over: bool) -> None:
-        with self._ledger.reading() as r:
-            due_ns = next_due_ns(r)
-        if self._under_way or left_over:
-            # What is under way counts as due until its answer is recorded, which looks again by itself.
-            self._due_ns = None
-            return
-        self._due_ns = due_ns
 
 
 def _told(r: Connection, delivery: DeliveryRow) -> Told:
