@@ -2,13 +2,18 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from appliance.inference.loading import LoadedEngine, load_engine
+from appliance.intake.reader_pool import ReaderPool
 from appliance.records.ledger import Ledger
 from appliance.records.upgrade import upgrade
+from tests.real.appliance import ENGINE, Box, Clock
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +46,62 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT RUN, and nothing may be skipped here: {report.nodeid}", red=True)
     if unwanted:
         terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def readers(clock: Clock) -> Iterator[ReaderPool]:
+    """Two warm readers for all boxes, one box at a time."""
+    with ReaderPool(clock.now().monotonic_s) as pool:
+        end_s = time.monotonic() + 60
+        while pool.ready < 2:
+            assert time.monotonic() < end_s, "the readers do not start"
+            pool.wait(0.1)
+            pool.poll(clock.now().monotonic_s)
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def head_engine() -> Iterator[LoadedEngine]:
+    """The engine that comes with the product, proven once."""
+    engine = load_engine(ENGINE)
+    yield engine
+    engine.backend.close()
+
+
+class MakeBox(Protocol):
+    """Makes a box of this test's own. The same `name` is the same box again."""
+
+    def __call__(
+        self, name: str = "box", *, engine: LoadedEngine | None = None, watched: bool = False, start: bool = True
+    ) -> Box: ...
+
+
+@pytest.fixture
+def make_box(
+    tmp_path: Path, migrated: Path, head_engine: LoadedEngine, readers: ReaderPool, clock: Clock
+) -> Iterator[MakeBox]:
+    made: list[Box] = []
+
+    def make(
+        name: str = "box", *, engine: LoadedEngine | None = None, watched: bool = False, start: bool = True
+    ) -> Box:
+        box = Box(
+            tmp_path / name,
+            migrated=migrated,
+            engine=engine or head_engine,
+            readers=readers,
+            clock=clock,
+            watched=watched,
+            start=start,
+        )
+        made.append(box)
+        return box
+
+    yield make
+    for box in made:
+        box.close()

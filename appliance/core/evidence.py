@@ -122,7 +122,7 @@ def near_brain(rows: Sequence[SliceRow], neighbour_mm: float) -> list[SliceRow]:
     """One slice a place, from the foot: those that show brain inside a skull or lie this near to one that does.
 
     What counts for the exam's own answer. The face, the neck and a hollow head are left out; a skull that is open (the
-    base, the vertex, a craniotomy) hides no bleed. See docs/decisions/which-slices-count.md.
+    base, the vertex, a craniotomy) hides no bleed. See docs/decisions/0004-which-slices-count.md.
     """
     places = one_per_place(rows)
     brains_mm = [row.geometry.position_mm for row in places if scored_of(row).has_brain]

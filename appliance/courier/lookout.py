@@ -24,6 +24,7 @@ class Lookout:
         statuses: Callable[[str], ProgramStatus | None],
         *,
         nobody_after_s: float,
+        grace_s: float,
         started: Now,
         clock_text: Callable[[int], str],
     ) -> None:
@@ -32,7 +33,8 @@ class Lookout:
         self._nobody_after_s = nobody_after_s
         self._clock_text = clock_text
         self._watch = SilenceWatch(WATCHED, started)
-        self._reachable = started
+        # Until the grace is over it counts as if somebody had been there.
+        self._reachable = started.plus(max(0.0, grace_s - nobody_after_s))
         self._looked_s = float("-inf")
 
     def tick(self, now: Now, *, channel_answers: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a channel is told. Never a name, an ID or a UID: the message leaves the box."""
+"""What a channel is told. Never a name, an ID or a UID: the message leaves the box. docs/schemas/webhook.md tells it."""
 
 import hashlib
 import hmac
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.core.ledger import AlertEventRow, AlertRow, DeliveryRow, ReadingRow, StudyRow
+from appliance.core.ledger import AlertEventRow, AlertRow, DeliveryRow, Finding, ReadingRow, StudyRow
 from appliance.core.words import Level
 
 SCHEMA_VERSION: Final = 1
@@ -14,11 +14,13 @@ STUDY_HASH_CHARACTERS: Final = 16
 SIGNATURE_HEADER: Final = "X-Bleedwatch-Signature"
 TIMESTAMP_HEADER: Final = "X-Bleedwatch-Timestamp"
 KEY_HEADER: Final = "Idempotency-Key"
+BOARD: Final = "/"
+"""The path of the page that shows the alert; the gateway knows under which name people reach the box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Everything that a message is made of, read in one look at the ledger."""
+    """Everything that a message is made of, read in one look at the ledger. `reading`: the one that made the event."""
 
     delivery: DeliveryRow
     alert: AlertRow
@@ -32,27 +34,33 @@ def study_hash(study_uid: str) -> str:
     return hashlib.sha256(study_uid.encode()).hexdigest()[:STUDY_HASH_CHARACTERS]
 
 
-def body(told: Told, link: str) -> bytes:
-    """The JSON document, UTF-8. `link` is the board's address without its last slash, or empty. `sequence` orders the messages of one alert, which may arrive in any order."""
-    reading = told.reading
-    found = reading.finding if reading else None
+def body(told: Told) -> bytes:
+    """The JSON document, UTF-8.
+
+    It is made of the event and what led to it, which never change: a second attempt under the same key has the same
+    bytes. `event` grows: it orders the messages of an alert, which may arrive in any order.
+    """
+    level = told.event.level or told.alert.level
     document = {
         "schema_version": SCHEMA_VERSION,
         "kind": "alert",
-        "test": told.alert.level is Level.TEST,
+        "test": level is Level.TEST,
         "alert": told.alert.id,
-        "sequence": told.event.id,
-        "happening": told.event.happening.value,
-        "level": told.alert.level.value,
-        "finality": (told.event.finality or told.alert.finality).value,
-        "revision": reading.revision if reading else None,
+        "event": told.event.id,
+        "happening": told.event.happening,
+        "level": level,
+        "finality": told.event.finality or told.alert.finality,
+        "revision": told.reading.revision if told.reading else None,
         "study": study_hash(told.study.facts.study_uid) if told.study else None,
-        "finding": {"label": found.label, "side": found.side.value, "key_slice": found.key_number} if found else None,
+        "finding": _finding(told.reading.finding) if told.reading and told.reading.finding else None,
         "raised_ns": told.event.at_ns,
-        "acknowledged": told.alert.acknowledged_ns is not None,
-        "link": f"{link}/",
+        "link": BOARD,
     }
     return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _finding(found: Finding) -> dict[str, str | int]:
+    return {"label": found.label, "side": found.side, "key_slice": found.key_number}
 
 
 def signature(secret: bytes, timestamp: str, payload: bytes) -> str:
@@ -61,7 +69,7 @@ def signature(secret: bytes, timestamp: str, payload: bytes) -> str:
 
 
 def headers(secret: bytes, idempotency_key: str, timestamp: str, payload: bytes) -> dict[str, str]:
-    """The headers of one attempt. The receiver compares the signature and a timestamp not older than five minutes."""
+    """The headers of one attempt. `timestamp`: seconds since 1970; the receiver takes none older than five minutes."""
     return {
         "Content-Type": "application/json",
         KEY_HEADER: idempotency_key,

@@ -1,159 +1,159 @@
-"""The rounds of the courier: what is owed is sent, and what came of it is recorded.
+"""The rounds of the courier: what is owed is sent, and what came of it is recorded. One thread calls all of it."""
 
-Sending waits for a network, so it happens in a few threads; the ledger is written by the one thread that calls `tick`.
-"""
-
+import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from appliance.core.alerts import Happening
-from appliance.core.delivery import Answer, Fate, next_attempt
-from appliance.core.ledger import DeliveryRow
-from appliance.core.times import Now
+from appliance.core.delivery import LONGEST_OBEYED_S, Answer, Fate, Next, next_attempt
+from appliance.core.ledger import AlertRow, DeliveryRow
+from appliance.core.times import NS_PER_S, Now
 from appliance.courier.message import Told, body
 from appliance.courier.policy import WEBHOOK
+from appliance.courier.sending import Senders
 from appliance.courier.webhook import Webhook
 from appliance.records.alerts import append_event, events_of, existing_alert
 from appliance.records.deliveries import (
     delivery_dead,
     delivery_done,
     delivery_failed,
+    delivery_needless,
     due_deliveries,
     enqueue_missing,
-    next_due_ns,
     owed,
 )
 from appliance.records.ledger import Connection, Ledger
-from appliance.records.readings import latest_reading
+from appliance.records.readings import reading_by_id
 from appliance.records.studies import study_by_id
 
-AT_ONCE: Final = 6
-"""Messages under way. One that hangs keeps one thread, for as long as the timeouts allow."""
-RETRIES_AT_ONCE: Final = 3
-"""A gateway that lets old messages hang must not keep the first word of a new alert waiting."""
-LOOK_AGAIN_NS: Final = 100_000_000
-FOR_EVER_NS: Final = 2**62
+log = logging.getLogger(__name__)
 
-Sent = tuple[Answer, str]
+_FOR_EVER_NS: Final = 2**62
+_SAID: Final = {
+    Fate.DONE: (logging.INFO, "the gateway has taken a message"),
+    Fate.RETRY: (logging.WARNING, "the gateway has not taken a message"),
+    Fate.DEAD: (logging.ERROR, "a message is given up"),
+}
 
 
 class Rounds:
     """The outbox of the webhook. All state that matters lies in the ledger; after a restart nothing is lost."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        webhook: Webhook,
-        link: str,
-        random: Callable[[], float],
-        wall_ns: Callable[[], int],
-    ) -> None:
+    def __init__(self, ledger: Ledger, webhook: Webhook, *, random: Callable[[], float], started: Now) -> None:
         self._ledger = ledger
-        self._webhook = webhook
-        self._link = link
         self._random = random
-        self._wall_ns = wall_ns
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
-        self._under_way: dict[int, tuple[DeliveryRow, Future[Sent]]] = {}
+        self._started = started
+        self._senders = Senders(webhook.send)
         self._seen_version: int | None = None
         self._due_ns: int | None = None
         self._first = True
-        self.failing_since_s: float | None = None  # monotonic; None while the gateway answers or was never tried
+        self._failing = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether messages are under way."""
+        return self._senders.busy
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last answer was no, or none came. False before the first."""
+        return self._failing
 
     def tick(self, now: Now) -> None:
-        """One round: records what has come back, makes what is owed, sends what is due. Does not wait for a network."""
-        self._record_answers(now)
+        """One round: records what has come back, makes what is owed, sends what is due. Never waits for a network."""
+        self.record(now)
         version = self._ledger.data_version()
-        due = self._due_ns is not None and now.wall_ns >= self._due_ns
-        if version == self._seen_version and not due:
+        if version == self._seen_version and (self._due_ns is None or not _is_due(self._due_ns, now)):
             return
+        self._make_owed(now)
+        self._send_due(now)
+        self._first = False
+        self._seen_version = version
+
+    def record(self, now: Now) -> None:
+        """Records what has come back."""
+        for delivery, (answer, error) in self._senders.answered(now):
+            following = self._following(delivery, answer, now)
+            with self._ledger.writing() as w:
+                _record(w, delivery, answer, error, following, now)
+            self._senders.forget(delivery.id)
+            self._failing = following.fate is not Fate.DONE
+            self._seen_version = None
+            level, said = _SAID[following.fate]
+            facts = {"alert": delivery.alert_id, "event": delivery.event_id, "attempt": delivery.attempts + 1}
+            log.log(level, said, extra={"facts": {**facts, "answer": error or answer.status}})
+
+    def _following(self, delivery: DeliveryRow, answer: Answer, now: Now) -> Next:
+        # A clock that was set forward must not make a message too old: it is at most as old as this program.
+        lived_ns = round((now.monotonic_s - self._started.monotonic_s) * NS_PER_S)
+        return next_attempt(
+            answer,
+            attempts=delivery.attempts + 1,
+            created_ns=max(delivery.created_ns, now.wall_ns - lived_ns),
+            now_ns=now.wall_ns,
+            random=self._random,
+        )
+
+    def _make_owed(self, now: Now) -> None:
         with self._ledger.reading() as r:
             missing = owed(r, WEBHOOK)
         if missing:
             with self._ledger.writing() as w:
                 enqueue_missing(w, WEBHOOK, now.wall_ns)
-        # After a restart nobody's patience counts: what is still owed is told at once.
-        due_ns = FOR_EVER_NS if self._first else now.wall_ns
+
+    def _send_due(self, now: Now) -> None:
         with self._ledger.reading() as r:
-            told = [_told(r, one) for one in self._chosen(due_deliveries(r, due_ns))]
-        for one in told:
-            self._start(one)
-        self._first = False
-        self._seen_version = version
-        with self._ledger.reading() as r:
-            self._due_ns = now.wall_ns + LOOK_AGAIN_NS if self._under_way else next_due_ns(r)
-
-    def _chosen(self, ready: list[DeliveryRow]) -> list[DeliveryRow]:
-        """What may start now: first attempts before retries, and never only retries under way."""
-        waiting = [one for one in ready if one.id not in self._under_way]
-        fresh = [one for one in waiting if one.attempts == 0]
-        retried = sum(delivery.attempts > 0 for delivery, _ in self._under_way.values())
-        again = [one for one in waiting if one.attempts > 0][: max(0, RETRIES_AT_ONCE - retried)]
-        return [*fresh, *again][: max(0, AT_ONCE - len(self._under_way))]
-
-    def close(self, wait: bool = True) -> None:
-        """Ends the threads. What is under way and not recorded is sent again after a restart, under the same key."""
-        self._pool.shutdown(wait=wait, cancel_futures=True)
-
-    @property
-    def busy(self) -> bool:
-        """Whether messages are under way."""
-        return bool(self._under_way)
-
-    def _start(self, told: Told) -> None:
-        payload = body(told, self._link)
-        key = told.delivery.idempotency_key
-        sent = self._pool.submit(lambda: self._webhook.send(key, payload, self._wall_ns()))
-        self._under_way[told.delivery.id] = (told.delivery, sent)
-
-    def _record_answers(self, now: Now) -> None:
-        for delivery, sent in [one for one in self._under_way.values() if one[1].done()]:
-            answer, error = sent.result()
+            waiting = [one for one in due_deliveries(r, _FOR_EVER_NS) if not self._senders.has(one.id)]
+            alerts = {one.alert_id: existing_alert(r, one.alert_id) for one in waiting}
+            needless = [one for one in waiting if not _is_owed(one, alerts[one.alert_id])]
+            still = [one for one in waiting if one not in needless]
+            # After a restart nobody's patience counts: what is still owed is told at once.
+            due = [one for one in still if self._first or _is_due(one.due_ns, now)]
+            told = [_told(r, one, alerts[one.alert_id]) for one in self._senders.choose(due)]
+        if needless:
             with self._ledger.writing() as w:
-                fate = self._record(w, delivery, answer, error, now)
-            del self._under_way[delivery.id]
-            if fate is Fate.DONE:
-                self.failing_since_s = None
-            elif self.failing_since_s is None:
-                self.failing_since_s = now.monotonic_s
-            self._seen_version = None
-
-    def _record(self, w: Connection, delivery: DeliveryRow, answer: Answer, error: str, now: Now) -> Fate:
-        following = next_attempt(
-            answer,
-            attempts=delivery.attempts + 1,
-            created_ns=delivery.created_ns,
-            now_ns=now.wall_ns,
-            random=self._random,
-        )
-        if following.fate is Fate.DONE:
-            delivery_done(w, delivery.id, at_ns=now.wall_ns, status=answer.status)
-            self._append(w, delivery, Happening.DELIVERED, now, "")
-        elif following.due_ns is not None:
-            delivery_failed(w, delivery.id, due_ns=following.due_ns, status=answer.status, error=error)
-            # The first failure is news; the thousandth is not.
-            if delivery.attempts == 0:
-                self._append(w, delivery, Happening.FAILED, now, error)
-        else:
-            delivery_dead(w, delivery.id, at_ns=now.wall_ns, status=answer.status, error=error)
-            self._append(w, delivery, Happening.FAILED, now, error, dead="yes")
-        return following.fate
-
-    def _append(
-        self, w: Connection, delivery: DeliveryRow, happening: Happening, now: Now, error: str, **more: str
-    ) -> None:
-        details = {"event": str(delivery.event_id), **({"error": error} if error else {}), **more}
-        append_event(w, delivery.alert_id, happening, at_ns=now.wall_ns, by=WEBHOOK, details=details)
+                for one in needless:
+                    delivery_needless(w, one.id, at_ns=now.wall_ns)
+        for each in told:
+            self._senders.start(each.delivery, body(each), now)
+        left = [now.wall_ns if one in due else one.due_ns for one in still if not self._senders.has(one.id)]
+        self._due_ns = min(left, default=None)
 
 
-def _told(r: Connection, delivery: DeliveryRow) -> Told:
-    alert = existing_alert(r, delivery.alert_id)
+def _is_due(due_ns: int, now: Now) -> bool:
+    """Its time has come; or lies further ahead than any back-off, because the clock was set back."""
+    return not 0 < due_ns - now.wall_ns <= LONGEST_OBEYED_S * NS_PER_S
+
+
+def _is_owed(delivery: DeliveryRow, alert: AlertRow) -> bool:
+    """What a person has answered needs no telling; what has sounded anew has a newer message."""
+    return alert.sounds and alert.sounding_event_id == delivery.event_id
+
+
+def _told(r: Connection, delivery: DeliveryRow, alert: AlertRow) -> Told:
     event = next(one for one in events_of(r, delivery.alert_id) if one.id == delivery.event_id)
     return Told(
         delivery=delivery,
         alert=alert,
         event=event,
         study=study_by_id(r, alert.study_id) if alert.study_id is not None else None,
-        reading=latest_reading(r, alert.series_id) if alert.series_id is not None else None,
+        reading=reading_by_id(r, event.reading_id) if event.reading_id is not None else None,
     )
+
+
+def _record(w: Connection, delivery: DeliveryRow, answer: Answer, error: str, following: Next, now: Now) -> None:
+    if following.fate is Fate.DONE:
+        delivery_done(w, delivery.id, at_ns=now.wall_ns, status=answer.status)
+        _append(w, delivery, Happening.DELIVERED, now)
+    elif following.due_ns is not None:
+        delivery_failed(w, delivery.id, due_ns=following.due_ns, status=answer.status, error=error)
+        if delivery.attempts == 0:  # the first failure is news; the hundredth is not
+            _append(w, delivery, Happening.FAILED, now, error=error)
+    else:
+        delivery_dead(w, delivery.id, at_ns=now.wall_ns, status=answer.status, error=error)
+        _append(w, delivery, Happening.FAILED, now, error=error, dead="yes")
+
+
+def _append(w: Connection, delivery: DeliveryRow, happening: Happening, now: Now, **details: str) -> None:
+    details = {"event": str(delivery.event_id), **details}
+    append_event(w, delivery.alert_id, happening, at_ns=now.wall_ns, by=WEBHOOK, details=details)

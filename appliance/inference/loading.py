@@ -7,7 +7,7 @@ from appliance.core.engine import EngineCard
 from appliance.inference.backend import Backend
 from appliance.inference.golden import check_golden
 from appliance.inference.manifest import EngineRefused, read_engine
-from appliance.inference.onnxruntime_backend import OnnxRuntimeBackend, usable_threads
+from appliance.inference.onnxruntime_backend import THREADS, OnnxRuntimeBackend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +18,10 @@ class LoadedEngine:
     backend: Backend
 
 
-def load_engine(folder: Path, *, threads: int | None = None) -> LoadedEngine:
-    """The engine of a folder, proven. EngineRefused with why it may not serve. `threads` None: as measured."""
+def load_engine(folder: Path, *, threads: int = THREADS) -> LoadedEngine:
+    """The engine of a folder, proven. EngineRefused with why it may not serve."""
     files = read_engine(folder)
-    backend = OnnxRuntimeBackend(files, threads or usable_threads())
+    backend = OnnxRuntimeBackend(files, threads)
     try:
         check_golden(files, backend)
     except EngineRefused:

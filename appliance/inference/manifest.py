@@ -173,10 +173,13 @@ def _outputs(said: Table) -> OutputNames:
     labels, rows, columns = said.wholes("heat_shape", 3)
     if (labels, rows, columns) != (len(LABELS), HEAT_SIZE, HEAT_SIZE):
         raise BadManifest(f"outputs.heat_shape must be [{len(LABELS)}, {HEAT_SIZE}, {HEAT_SIZE}]")
+    logits, embedding, heat = (said.text(key) for key in ("logits", "embedding", "heat"))
+    if len({logits, embedding, heat}) != 3:
+        raise BadManifest("outputs must name three different outputs")
     return OutputNames(
-        logits=said.text("logits"),
-        embedding=said.text("embedding"),
-        heat=said.text("heat"),
+        logits=logits,
+        embedding=embedding,
+        heat=heat,
         embedding_size=said.whole("embedding_size", 1, 4096),
         heat_shape=(labels, rows, columns),
     )

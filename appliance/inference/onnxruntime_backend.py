@@ -1,9 +1,8 @@
 """ONNX Runtime on the processor, batch 1.
 
-How many threads, without spinning, and why denormals stay: measured, see docs/decisions/onnxruntime-threads.md.
+One thread, no spinning, and why denormals stay: measured, see docs/decisions/0003-onnxruntime-threads.md.
 """
 
-import os
 from typing import Any, Final
 
 import numpy as np
@@ -16,8 +15,8 @@ from appliance.core.words import LABELS
 from appliance.inference.backend import Answer
 from appliance.inference.manifest import ASK_OWNER, EngineFiles, EngineRefused
 
-THREADS_MOST: Final = 2
-"""More gain nothing on a picture of 224 x 224, and take cores from the readers."""
+THREADS: Final = 1
+"""A second one saves half a millisecond on an idle core, and takes that core from the readers."""
 
 # The runtime has a type of its own for each kind of fault, without one above them all.
 _RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
@@ -26,11 +25,6 @@ _RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     ValueError,
 )
 _FLOAT: Final = "tensor(float)"
-
-
-def usable_threads() -> int:
-    """As many as this process has cores, two at most."""
-    return min(THREADS_MOST, len(os.sched_getaffinity(0)))
 
 
 def session_options(threads: int, *, spinning: bool = False, arena: bool = True) -> ort.SessionOptions:

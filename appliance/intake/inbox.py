@@ -1,8 +1,9 @@
 """What lies in the inbox, what of it is ready to be read, and what has been answered.
 
 A path is looked at because an event named it or a sweep found it. It is ready when a writer has closed it or given it
-its name (then it is read at once, and must prove itself whole), or when size, times and blocks have stood still.
-A verdict holds for the identity it was given for; any change opens the file again.
+its name (then it is read at once, and must prove itself whole), or when size, times and blocks have stood still; never
+while a program of this machine is seen writing it. A verdict holds for the identity it was given for; any change opens
+the file again.
 """
 
 import os
@@ -11,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.core.errors import Fault
 from appliance.core.ledger import Identity
 from appliance.core.times import Now
+from appliance.intake.plain_file import has_writer, identity_of
+from appliance.intake.sniff import is_temp_name
 
 SETTLE_S = 2.0  # longest pause of a local writer that is still writing; restarted by any change
-SPARSE_PATIENCE_S = 30.0  # a file without blocks behind its size is still being filled, until it stands this long
+FILLING_PATIENCE_S = 30.0  # a file that is open for writing, or has no blocks behind its size, may stand so long
+TEMP_NAME_PATIENCE_S = 60.0  # a transfer that stands still so long under its temporary name is given up
 SECOND_LOOK_S = 2.0
 SWEEP_BUSY_S = 2.0
 SWEEP_IDLE_S = 30.0
@@ -41,6 +44,7 @@ class _Waiting:
     identity: Identity | None
     still_since_s: float
     landed_ns: int
+    landed_s: float
     finished: bool
     tried: bool  # read once in this identity, and not whole
 
@@ -56,39 +60,6 @@ class Answered:
     checked: bool  # seen unchanged at its second look
 
 
-def identity_of(status: os.stat_result) -> Identity:
-    """What makes a file the same file."""
-    return Identity(
-        device=status.st_dev,
-        inode=status.st_ino,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-    )
-
-
-def read_regular(path: Path, most_bytes: int) -> tuple[bytes, Identity]:
-    """The bytes of a plain file, opened without following a link and without blocking on a pipe.
-
-    At most `most_bytes` are read; the identity tells the whole size. Fault `not-readable` if it cannot be opened or is no plain file.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise Fault("not-readable", error.strerror or "cannot be opened") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Fault("not-readable", "no plain file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(most_bytes)
-        return data, identity_of(os.fstat(descriptor))
-    except OSError as error:
-        raise Fault("not-readable", error.strerror or "cannot be read") from None
-    finally:
-        os.close(descriptor)
-
-
 class Inbox:
     """The memory of one inbox folder. Holds no file open and decides nothing from a name."""
 
@@ -96,7 +67,7 @@ class Inbox:
         self.root = root
         self._waiting: dict[str, _Waiting] = {}
         self._answered: dict[str, Answered] = {}
-        self._in_work: set[str] = set()
+        self._in_work: dict[str, float] = {}  # by when they landed
 
     # -- what is heard and seen -----------------------------------------------------------------
 
@@ -111,6 +82,7 @@ class Inbox:
             identity=before.identity if before else None,
             still_since_s=now.monotonic_s,
             landed_ns=now.wall_ns if finished or before is None else before.landed_ns,
+            landed_s=now.monotonic_s if finished or before is None else before.landed_s,
             finished=finished or (before is not None and before.finished),
             tried=False if finished else (before is not None and before.tried),
         )
@@ -144,8 +116,7 @@ class Inbox:
                 break
             candidate = self._look(name, now)
             if candidate:
-                del self._waiting[name]
-                self._in_work.add(name)
+                self._in_work[name] = self._waiting.pop(name).landed_s
                 found.append(candidate)
         return found
 
@@ -168,9 +139,9 @@ class Inbox:
             waiting = replace(waiting, identity=identity, still_since_s=now.monotonic_s, tried=False)
             self._waiting[name] = waiting
         regular = stat.S_ISREG(status.st_mode)
-        settled = _is_settled(status, now.monotonic_s - waiting.still_since_s)
+        settled = _is_settled(path, status, now.monotonic_s - waiting.still_since_s)
         at_once = waiting.finished and not waiting.tried and regular and status.st_size > 0
-        if not (settled or at_once):
+        if not settled and not (at_once and not is_temp_name(path.name) and not has_writer(path)):
             return None
         return Candidate(
             name=name, path=path, identity=identity, regular=regular, landed_ns=waiting.landed_ns, settled=settled
@@ -178,12 +149,13 @@ class Inbox:
 
     def not_yet(self, candidate: Candidate, now: Now) -> None:
         """It was read fast and is not whole: it is looked at again once it stands still."""
-        self._in_work.discard(candidate.name)
+        landed_s = self._in_work.pop(candidate.name, now.monotonic_s)
         heard = self._waiting.get(candidate.name)
         self._waiting[candidate.name] = _Waiting(
             identity=candidate.identity,
             still_since_s=heard.still_since_s if heard else now.monotonic_s,
             landed_ns=candidate.landed_ns,
+            landed_s=landed_s,
             finished=heard is not None and heard.finished,
             tried=not (heard and heard.finished),
         )
@@ -192,32 +164,28 @@ class Inbox:
 
     def answer(self, candidate: Candidate, *, file_id: int, leaves: bool, now: Now) -> None:
         """A verdict stands in the ledger."""
-        self._in_work.discard(candidate.name)
+        self._in_work.pop(candidate.name, None)
         self._answered[candidate.name] = Answered(
             identity=candidate.identity, file_id=file_id, leaves=leaves, since_s=now.monotonic_s, checked=False
         )
 
-    def remember(self, name: str, identity: Identity, *, file_id: int, now: Now) -> None:
-        """After a restart: the ledger holds a verdict for this file, and it does not leave."""
+    def remember(self, name: str, identity: Identity, *, file_id: int, leaves: bool, now: Now) -> None:
+        """After a restart: the ledger holds a verdict for this file."""
         self._answered[name] = Answered(
-            identity=identity, file_id=file_id, leaves=False, since_s=now.monotonic_s, checked=False
+            identity=identity, file_id=file_id, leaves=leaves, since_s=now.monotonic_s, checked=False
         )
 
     def second_looks(self, now: Now) -> list[tuple[str, Answered]]:
         """Files that are still what they were `SECOND_LOOK_S` after their verdict and may leave. A changed one is
-        opened again."""
+        opened again; one that somebody still writes is looked at later."""
         unchanged: list[tuple[str, Answered]] = []
         for name, answered in list(self._answered.items()):
             if answered.checked or now.monotonic_s - answered.since_s < SECOND_LOOK_S:
                 continue
-            try:
-                same = identity_of((self.root / name).lstat()) == answered.identity
-            except OSError:
-                del self._answered[name]
+            if not self._still_is(name, answered, now):
                 continue
-            if not same:
-                del self._answered[name]
-                self.hint(self.root / name, finished=False, now=now)
+            if answered.leaves and has_writer(self.root / name):
+                self._answered[name] = replace(answered, since_s=now.monotonic_s)
                 continue
             self._answered[name] = replace(answered, checked=True)
             if answered.leaves:
@@ -228,9 +196,23 @@ class Inbox:
         """Files with a verdict that do not leave by themselves and have lain unchanged for `rest_s`."""
         return [
             (name, answered)
-            for name, answered in self._answered.items()
-            if not answered.leaves and now.monotonic_s - answered.since_s >= rest_s
+            for name, answered in list(self._answered.items())
+            if not answered.leaves
+            and now.monotonic_s - answered.since_s >= rest_s
+            and self._still_is(name, answered, now)
         ]
+
+    def _still_is(self, name: str, answered: Answered, now: Now) -> bool:
+        """Whether a file is what its verdict was given for. If not, the verdict is forgotten and the file opened again."""
+        try:
+            if identity_of((self.root / name).lstat()) == answered.identity:
+                return True
+        except OSError:
+            del self._answered[name]
+            return False
+        del self._answered[name]
+        self.hint(self.root / name, finished=False, now=now)
+        return False
 
     def forget(self, name: str) -> None:
         """It has left the inbox."""
@@ -245,22 +227,42 @@ class Inbox:
         """True while something lands or is being read."""
         return bool(self._waiting or self._in_work)
 
+    def all_read_until_s(self, now: Now) -> float:
+        """The moment until which everything that landed has been read: now, or when the oldest unread file landed.
 
-def _is_settled(status: os.stat_result, still_s: float) -> bool:
+        A file whose writer takes longer than `FILLING_PATIENCE_S` holds nobody up.
+        """
+        unread = list(self._in_work.values())
+        for waiting in self._waiting.values():
+            in_line = waiting.identity is None or (waiting.finished and not waiting.tried)
+            if in_line or now.monotonic_s - waiting.still_since_s < FILLING_PATIENCE_S:
+                unread.append(max(waiting.landed_s, waiting.still_since_s - FILLING_PATIENCE_S))
+        return min(unread, default=now.monotonic_s)
+
+
+def _is_settled(path: Path, status: os.stat_result, still_s: float) -> bool:
     if still_s < SETTLE_S:
         return False
-    filled = status.st_blocks * _BLOCK >= status.st_size or not stat.S_ISREG(status.st_mode)
-    return filled or still_s >= SPARSE_PATIENCE_S
+    if not stat.S_ISREG(status.st_mode):
+        return True
+    if is_temp_name(path.name):
+        return still_s >= TEMP_NAME_PATIENCE_S
+    being_filled = status.st_blocks * _BLOCK < status.st_size or has_writer(path)
+    return not being_filled or still_s >= FILLING_PATIENCE_S
 
 
-def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Every entry below a folder that is no folder. Links are entries, never followed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                try:
-                    yield from _walk(Path(entry.path))
-                except (FileNotFoundError, PermissionError):
-                    continue
-            else:
-                yield entry
+def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Every entry below a folder that is no folder. Links are entries, never followed. OSError for the root alone."""
+    folders = [str(root)]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        yield entry
+        except OSError:
+            if folder == str(root):
+                raise

@@ -1,12 +1,17 @@
-"""Starts a program of the appliance from the settings: its ledger, its status file, its stop."""
+"""Starts a program of the appliance from the settings: its ledger, its status file, its stop.
 
+Each function loads the room of its program itself, so that no program carries what another one imports.
+"""
+
+import logging
 import os
+import random
 from collections.abc import Callable
+from pathlib import Path
 
+from appliance.core.errors import CannotStart
 from appliance.core.status import PageSeen, ProgramStatus
 from appliance.core.times import Now
-from appliance.dashboard.config import DashboardConfig
-from appliance.dashboard.program import run as serve_dashboard
 from appliance.processes.clock import now
 from appliance.processes.logs import start_logs
 from appliance.processes.signals import stop_on_signals
@@ -14,30 +19,14 @@ from appliance.processes.status_file import read_status, remove_status, write_st
 from appliance.records.ledger import Ledger
 from appliance.settings import Settings
 
-
-def _statuses(settings: Settings) -> Callable[[str], ProgramStatus | None]:
-    return lambda program: read_status(settings.runtime_folder, program)
-
-
-def _beat(settings: Settings, program: str) -> Callable[[Now, tuple[PageSeen, ...]], None]:
-    started = now()
-
-    def beat(moment: Now, pages: tuple[PageSeen, ...] = ()) -> None:
-        status = ProgramStatus(
-            program=program,
-            pid=os.getpid(),
-            started_ns=started.wall_ns,
-            beat_monotonic_s=moment.monotonic_s,
-            ready=True,
-            pages=pages,
-        )
-        write_status(settings.runtime_folder, status)
-
-    return beat
+log = logging.getLogger(__name__)
 
 
 def run_dashboard(settings: Settings) -> None:
     """Serves the board until SIGTERM or SIGINT. CannotStart in words."""
+    from appliance.dashboard.config import DashboardConfig
+    from appliance.dashboard.program import run
+
     program = "dashboard"
     stop = stop_on_signals()
     start_logs(program)
@@ -45,17 +34,90 @@ def run_dashboard(settings: Settings) -> None:
     config = DashboardConfig(
         name=said.scanner, people=said.people, host=said.host, port=said.port, linger_h=said.keep_acknowledged_h
     )
-    ledger = Ledger.open(settings.database)
+    status = _StatusFile(settings.runtime_folder, program)
+    with Ledger.open(settings.database) as ledger:
+        try:
+            run(
+                config,
+                ledger,
+                settings.store_folder,
+                stop=stop,
+                clock=now,
+                beat=lambda moment, pages: status.beat(moment, pages=pages),
+                statuses=_statuses(settings),
+            )
+        finally:
+            remove_status(settings.runtime_folder, program)
+
+
+def run_courier(settings: Settings) -> None:
+    """Tells the gateway, and looks after who can be told, until SIGTERM or SIGINT. CannotStart in words."""
+    from appliance.courier.policy import CourierPolicy, WebhookPolicy
+    from appliance.courier.program import run
+
+    program = "courier"
+    stop = stop_on_signals()
+    start_logs(program)
+    said = settings.courier.webhook
+    webhook = WebhookPolicy(url=said.url, secret=read_secret(said.secret_file)) if said else None
+    status = _StatusFile(settings.runtime_folder, program)
+    with Ledger.open(settings.database) as ledger:
+        try:
+            run(
+                CourierPolicy(webhook=webhook),
+                ledger,
+                stop=stop,
+                clock=now,
+                random=random.SystemRandom().random,
+                beat=lambda moment, faults: status.beat(moment, faults=faults),
+                statuses=_statuses(settings),
+            )
+        finally:
+            remove_status(settings.runtime_folder, program)
+
+
+def read_secret(path: Path) -> bytes:
+    """The secret that a gateway shares with us, without white space around it. CannotStart if there is none."""
     try:
-        serve_dashboard(
-            config,
-            ledger,
-            settings.store_folder,
-            stop=stop,
-            clock=now,
-            beat=_beat(settings, program),
-            statuses=_statuses(settings),
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise CannotStart(
+            f"The secret of the gateway cannot be read from {path}: {error.strerror}. "
+            "Next step: write it there, and let the courier's user read it."
+        ) from None
+    if not secret:
+        raise CannotStart(f"{path} is empty. Next step: write the secret there that the gateway checks.")
+    return secret
+
+
+def _statuses(settings: Settings) -> Callable[[str], ProgramStatus | None]:
+    return lambda program: read_status(settings.runtime_folder, program)
+
+
+class _StatusFile:
+    """How the others tell that a program lives. A folder that cannot be written costs the sign of life, not the work."""
+
+    def __init__(self, runtime: Path, program: str) -> None:
+        self._runtime = runtime
+        self._program = program
+        self._started = now()
+        self._fails = False
+
+    def beat(self, moment: Now, *, pages: tuple[PageSeen, ...] = (), faults: tuple[str, ...] = ()) -> None:
+        status = ProgramStatus(
+            program=self._program,
+            pid=os.getpid(),
+            started_ns=self._started.wall_ns,
+            beat_monotonic_s=moment.monotonic_s,
+            ready=True,
+            faults=faults,
+            pages=pages,
         )
-    finally:
-        remove_status(settings.runtime_folder, program)
-        ledger.close()
+        try:
+            write_status(self._runtime, status)
+        except OSError as error:
+            if not self._fails:
+                log.error("the status file cannot be written", extra={"facts": {"said": error.strerror}})
+            self._fails = True
+        else:
+            self._fails = False

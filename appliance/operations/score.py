@@ -26,7 +26,7 @@ from appliance.core.words import LABELS, FileVerdict, Outcome, SeriesVerdict
 from appliance.exams.registry import EXAMS
 from appliance.imaging.reading import MAX_FILE
 from appliance.inference.loading import LoadedEngine, load_engine
-from appliance.intake.inbox import read_regular
+from appliance.intake.plain_file import read_regular
 from appliance.intake.reader_pool import Died, ReaderPool
 from appliance.reading.series_reader import SeriesReading, declined_standing, read_whole
 from appliance.reading.slice_reader import read_slice

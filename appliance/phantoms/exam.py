@@ -98,7 +98,7 @@ def render(
     same noise. `paint_mm` is the in-plane step of painting; the picture is interpolated from it.
     """
     step = paint_mm or scanner.pixel_mm
-    subs = max(2, round(scanner.thickness_mm / 1.7))
+    subs = min(max(2, round(scanner.thickness_mm / 1.7)), 5)
     scan, positions = _scan_grid(scanner, step, subs)
     head = build_head((seed, 1), scan)
     bled, shares = add_bleeds(np.random.default_rng([seed, 2]), head, bleeds)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from appliance.core.ledger import DeliveryRow
 from appliance.core.words import Level
 from appliance.records.ledger import Connection
-from appliance.records.models import alert, delivery
+from appliance.records.models import alert, alert_event, delivery
 
 TOLD_LEVELS: Final = (Level.CRITICAL, Level.TEST)
 
@@ -32,12 +32,14 @@ def enqueue_missing(w: Connection, channel: str, now_ns: int, levels: Collection
     """Makes the messages that this channel owes, due now. Calling it again makes none. Returns how many were made."""
     missing = owed(w, channel, levels)
     for alert_id, event_id in missing:
+        # Its time makes it the key of this box alone: two boxes at one gateway count their alerts from 1.
+        at_ns = w.execute(sa.select(alert_event.c.at_ns).where(alert_event.c.id == event_id)).scalar_one()
         w.execute(
             sa.insert(delivery).values(
                 alert_id=alert_id,
                 event_id=event_id,
                 channel=channel,
-                idempotency_key=f"alert-{alert_id}-event-{event_id}-{channel}",
+                idempotency_key=f"alert-{alert_id}-event-{event_id}-{at_ns}-{channel}",
                 state="DUE",
                 attempts=0,
                 created_ns=now_ns,
@@ -62,6 +64,12 @@ def next_due_ns(r: Connection) -> int | None:
 def delivery_done(w: Connection, delivery_id: int, *, at_ns: int, status: int | None = None) -> None:
     """The channel has accepted the message."""
     _attempted(w, delivery_id, state="DONE", ended_ns=at_ns, last_status=status, last_error="")
+
+
+def delivery_needless(w: Connection, delivery_id: int, *, at_ns: int) -> None:
+    """Nobody needs this message any more: a person has answered, or a newer one tells it. No attempt is counted."""
+    ended = {"state": "DONE", "ended_ns": at_ns, "last_error": "not needed any more"}
+    w.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(**ended))
 
 
 def delivery_failed(w: Connection, delivery_id: int, *, due_ns: int, status: int | None, error: str) -> None:

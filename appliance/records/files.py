@@ -1,7 +1,8 @@
 """Every file that ever landed, and its one verdict."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -11,24 +12,35 @@ from appliance.records.ledger import Connection
 from appliance.records.models import file
 from appliance.records.shapes import signed, unsigned
 
+SAFE: Final = frozenset({FileVerdict.TAKEN, FileVerdict.DUPLICATE})
+"""The picture of such a file stands in the store."""
+
 
 def record_file(w: Connection, row: FileRow) -> int:
     """Records the verdict on a file and returns its id.
 
     The same file (path, device and inode, not removed) keeps its row and gets the new verdict: a file that was still
-    being written has one verdict, the last. Another file under the same path is a new row; the earlier one has gone.
+    being written has one verdict, the last. But what is safe in the store stays accounted for: the same bytes again
+    (its times or rights have changed) keep their verdict, and other bytes written over them are another file. So is
+    another file under the same path. Each of these is a new row, and the earlier file has gone.
     """
     here = (file.c.path == row.path) & ~file.c.removed
-    found = w.execute(sa.select(file.c.id, file.c.device, file.c.inode).where(here)).all()
-    identity = (signed(row.identity.device), signed(row.identity.inode))
-    same = next((one.id for one in found if (one.device, one.inode) == identity), None)
-    gone = [one.id for one in found if one.id != same]
+    same, gone = None, []
+    for one in w.execute(sa.select(file).where(here)):
+        is_safe = FileVerdict(one.verdict) in SAFE
+        is_other = (one.device, one.inode) != (signed(row.identity.device), signed(row.identity.inode))
+        if is_other or (is_safe and one.sha256 != row.sha256):
+            gone.append(one.id)
+        else:
+            same = _file(one) if is_safe else row
+            same_id = int(one.id)
     if gone:
         mark_removed(w, gone)
-    if same is not None:
-        w.execute(sa.update(file).where(file.c.id == same).values(**_values(row)))
-        return int(same)
-    return int(w.execute(sa.insert(file).values(**_values(row)).returning(file.c.id)).scalar_one())
+    if same is None:
+        return int(w.execute(sa.insert(file).values(**_values(row)).returning(file.c.id)).scalar_one())
+    values = _values(replace(same, identity=row.identity))
+    w.execute(sa.update(file).where(file.c.id == same_id).values(**values))
+    return same_id
 
 
 def mark_removed(w: Connection, ids: Iterable[int]) -> None:

@@ -63,6 +63,7 @@ class Sampler:
         cells = np.concatenate([lesions.max(axis=-1, keepdims=True), lesions], axis=-1)
         maps = torch.from_numpy(np.ascontiguousarray(cells.transpose(0, 3, 1, 2)))
         hu, maps = _pose(hu, maps, looks)
+        hu = hu + _cupping(hu, looks)
         hu = hu + torch.from_numpy(np.stack([self._noise_for(look) for look in looks]))[:, None]
         image = torch.cat(
             [((hu - (w.center - w.width / 2)) / w.width).clamp(0.0, 1.0) for w in self._spec.windows], dim=1
@@ -89,6 +90,7 @@ class _Look:
     shift_hu: float
     gain: float
     bar: tuple[float, float, float]
+    cupping: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> _Look:
@@ -104,6 +106,7 @@ class _Look:
             shift_hu=float(rng.normal(0.0, 2.5)),
             gain=float(np.exp(rng.normal(0.0, 0.05))),
             bar=(float(rng.uniform(0, 224)), float(rng.uniform(4, 20)), float(rng.normal(0, 5)) * (rng.random() < 0.3)),
+            cupping=float(30.0 * rng.uniform() ** 2 - 2.0),
         )
 
     def bars(self) -> NDArray[np.float32]:
@@ -126,6 +129,18 @@ def _pose(hu: Tensor, maps: Tensor, looks: list[_Look]) -> tuple[Tensor, Tensor]
     hu = torch.where((hu > -50.0) & (hu < 120.0), hu * gain, hu)
     coarse = torch.nn.functional.affine_grid(theta, list(maps.shape), align_corners=False)
     return hu, torch.nn.functional.grid_sample(maps, coarse, align_corners=False)
+
+
+def _cupping(hu: Tensor, looks: list[_Look]) -> Tensor:
+    """Return HU to add: bone blurred over 2 cm, as beam hardening does; most under the vertex, with bone all round."""
+    bone = torch.nn.functional.avg_pool2d(hu.clamp(0.0, 1500.0), 8)
+    places = torch.arange(-6, 7, dtype=torch.float32)
+    line = torch.exp(-0.5 * (places * 8.0 / 20.0) ** 2)
+    kernel = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
+    near = torch.nn.functional.conv2d(bone, kernel, padding=6)
+    near = torch.nn.functional.interpolate(near, size=hu.shape[2:], mode="bilinear", align_corners=False)
+    share = torch.tensor([look.cupping / 400.0 for look in looks], dtype=torch.float32)[:, None, None, None]
+    return torch.where(hu > -200.0, near * share, torch.zeros(()))
 
 
 def _noise_bank(rng: np.random.Generator, size: int) -> NDArray[np.float32]:

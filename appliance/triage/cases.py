@@ -103,10 +103,18 @@ class OpenCases:
         return iter(list(self._studies.values()))
 
     def rebuild(self, now: Now) -> None:
-        """Everything that was open when the program last ended."""
+        """Everything that was open when the program last ended.
+
+        Quiet is counted anew: what landed meanwhile lies unread, and may be the rest.
+        """
         with self._ledger.reading() as read:
-            for row in open_studies(read):
-                self._load(row, now)
+            rows = open_studies(read)
+        for row in rows:
+            case = self._load(row, now)
+            case.last_landed_s = now.monotonic_s
+            for series in case.series.values():
+                later_s = now.monotonic_s - series.arrivals_s[-1]
+                series.arrivals_s = [at_s + later_s for at_s in series.arrivals_s]
 
     def find(self, header: Header, now: Now) -> StudyCase | None:
         """The study of a header, from memory or from the ledger; None if it never landed before."""
@@ -129,7 +137,7 @@ class OpenCases:
         """It is closed, and stands in the ledger."""
         self._studies.pop(study_key(case.row.facts.patient.identity, case.row.facts.study_uid), None)
 
-    def _load(self, row: StudyRow, now: Now) -> None:
+    def _load(self, row: StudyRow, now: Now) -> StudyCase:
         def monotonic_s(wall_ns: int) -> float:
             # A clock that was set back must not make a landing lie in the future.
             return now.monotonic_s - max(0.0, (now.wall_ns - wall_ns) / NS_PER_S)
@@ -148,6 +156,7 @@ class OpenCases:
                 if finals and loaded.is_read:
                     loaded.standing = self._standing_again(loaded, finals[-1])
                 case.series[series.facts.series_uid] = loaded
+        return case
 
     def _standing_again(self, series: SeriesCase, last: ReadingRow) -> SeriesStanding:
         """What the last final reading of a series came to: the same slices say the same again."""

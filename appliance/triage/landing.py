@@ -22,12 +22,13 @@ from appliance.core.times import Now
 from appliance.core.words import FileVerdict, SeriesState, SeriesVerdict, StudyState
 from appliance.exams.registry import EXAMS
 from appliance.imaging.reading import MAX_FILE
-from appliance.intake.inbox import Candidate, Inbox, identity_of, read_regular
+from appliance.intake.inbox import Candidate, Inbox
+from appliance.intake.plain_file import identity_of, read_regular
 from appliance.intake.reader_pool import Died, ReaderPool
 from appliance.intake.sniff import is_temp_name
 from appliance.records.files import files_still_landed, mark_removed, record_file
 from appliance.records.ledger import Ledger
-from appliance.records.series import apply_series_change, open_series
+from appliance.records.series import apply_series_change, open_series, update_series_facts
 from appliance.records.slices import take_slice
 from appliance.records.studies import note_landing, open_study, reopen_study, update_study_facts
 from appliance.store.shelf import Shelf, shelf_name
@@ -106,7 +107,8 @@ class Landing:
     def reconcile(self, now: Now) -> None:
         """Looks at every file with a verdict that still lies in the inbox.
 
-        Removed if its bytes are those in the store, remembered if nothing about it has changed, else looked at anew.
+        Remembered if nothing about it has changed, and if its bytes are those in the store it may leave; else looked at
+        anew.
         """
         with self._ledger.reading() as read:
             rows = files_still_landed(read)
@@ -121,12 +123,9 @@ class Landing:
                 continue
             if not same:
                 continue
-            if row.verdict in _LEAVES and self._owned:
-                if self._has_bytes(path, row.sha256):
-                    path.unlink(missing_ok=True)
-                    gone.append(file_id)
-            else:
-                self._inbox.remember(name, row.identity, file_id=file_id, now=now)
+            leaves = row.verdict in _LEAVES
+            if not (leaves and self._owned) or self._has_bytes(path, row.sha256):
+                self._inbox.remember(name, row.identity, file_id=file_id, leaves=leaves, now=now)
         if gone:
             with self._ledger.writing() as write:
                 mark_removed(write, gone)
@@ -193,12 +192,17 @@ class Landing:
                 taken.append(slice_taken)
         return taken
 
-    def restore(self, row: SliceRow, now: Now) -> None:
-        """Asks a reader for the Hounsfield values of a stored slice once more. OSError if the stored file is gone."""
+    def restore(self, row: SliceRow, now: Now) -> bool:
+        """Asks a reader for the Hounsfield values of a stored slice once more; False while it is being asked.
+
+        OSError if the stored file is gone.
+        """
         if row.id in self._restoring:
-            return
+            return False
+        data = (self._shelf.root / row.stored).read_bytes()
         self._restoring.add(row.id)
-        self._pool.submit(_Restore(row), (self._shelf.root / row.stored).read_bytes(), now_s=now.monotonic_s)
+        self._pool.submit(_Restore(row), data, now_s=now.monotonic_s)
+        return True
 
     def _restored(self, job: _Restore, result: ReadFile | Died) -> None:
         self._restoring.discard(job.row.id)
@@ -230,15 +234,19 @@ class Landing:
 
     def _record_refusal(self, job: _Job, read: ReadFile, now: Now) -> None:
         """DECLINED, IGNORED, SET_ASIDE. A declined file of CT kind opens its series; a set-aside one marks its study."""
-        header = read.header
+        header, study, series = read.header, None, None
         if header and read.verdict is FileVerdict.DECLINED:
             study = self._study(header, now)
-            self._reopen(study, self._series(study, header, now, declined_by=read.reason), now)
-        elif header and read.verdict is FileVerdict.SET_ASIDE and (known := self._cases.find(header, now)):
-            self._reopen(known, None, now)
+            series = self._series(study, header, now, declined_by=read.reason)
+        elif header and read.verdict is FileVerdict.SET_ASIDE:
+            study = self._cases.find(header, now)
+        if study is not None:
+            self._reopen(study, series, now)
         row = self._file_row(job.candidate, job.file_sha256, read.verdict, read.reason, read.study_uid, now)
         with self._ledger.writing() as write:
             file_id = record_file(write, replace(row, details=dict(read.details)))
+            if study is not None:
+                note_landing(write, study.row.id, series.row.id if series else None, job.candidate.landed_ns)
         self._inbox.answer(job.candidate, file_id=file_id, leaves=False, now=now)
 
     # -- a slice -----------------------------------------------------------------------------------
@@ -344,7 +352,8 @@ class Landing:
             change = SeriesChange(series_id=case.row.id, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
             with self._ledger.writing() as write:
                 apply_series_change(write, change)
-            case.row = replace(case.row, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
+                update_series_facts(write, case.row.id, header.series)
+            case.row = replace(case.row, facts=header.series, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
         return case
 
     # -- rows and leaving --------------------------------------------------------------------------

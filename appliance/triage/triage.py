@@ -61,6 +61,7 @@ class _Pace:
 
     swept_s: float = float("-inf")
     engine_again_s: float = float("-inf")
+    engine_rests: bool = False
 
 
 class Triage:
@@ -110,8 +111,8 @@ class Triage:
         self._landing.let_go(now)
 
     def has_work(self) -> bool:
-        """A slice waits for its score: do not rest."""
-        return any(self._owed_of(series) for study in self._cases for series in study.series.values())
+        """A slice waits for its score, and the engine is not left in peace after a fault: do not rest."""
+        return not self._pace.engine_rests and any(self._owed_of(series) for study in self._cases for series in study.series.values())
 
     @property
     def open_studies(self) -> int:
@@ -166,7 +167,8 @@ class Triage:
         return [row for row in series.unscored() if series.failed.get(row.id, 0) < ENGINE_TRIES]
 
     def _score_most_urgent(self, now: Now) -> None:
-        if now.monotonic_s < self._pace.engine_again_s:
+        self._pace.engine_rests = now.monotonic_s < self._pace.engine_again_s
+        if self._pace.engine_rests:
             return
         best: tuple[tuple[bool, int], StudyCase, SeriesCase, SliceRow] | None = None
         for study in self._cases:
@@ -185,7 +187,7 @@ class Triage:
         return positive and series.told is None
 
     def _score(self, study: StudyCase, series: SeriesCase, row: SliceRow, now: Now) -> None:
-        hu = self._hounsfield_of(row, now)
+        hu = self._hounsfield_of(series, row, now)
         if hu is None:
             return
         begin_s = perf_counter()
@@ -201,19 +203,29 @@ class Triage:
         self.scored += 1
         self._judge_early(study, series, ScoredSlice(slice_id=row.id, score=score, ms=ms), now)
 
-    def _hounsfield_of(self, row: SliceRow, now: Now) -> Hounsfield | None:
+    def _hounsfield_of(self, series: SeriesCase, row: SliceRow, now: Now) -> Hounsfield | None:
         kept = self._hounsfield.get(row.id)
         if kept is not None:
             return kept
         try:
             return self._shelf.hounsfield(row.stored)
         except (OSError, ValueError):
-            self._landing.restore(row, now)
+            self._restore(series, row, now)
             return None
+
+    def _restore(self, series: SeriesCase, row: SliceRow, now: Now) -> None:
+        """Has the values made again from the stored file. Each time is a try, so that no torn file is tried for ever."""
+        try:
+            if self._landing.restore(row, now):
+                series.failed[row.id] = series.failed.get(row.id, 0) + 1
+        except OSError:
+            series.failed[row.id] = ENGINE_TRIES
+            log.error("a stored slice is gone", extra={"facts": {"slice": row.id}})
 
     def _engine_failed(self, series: SeriesCase, row: SliceRow, fault: Fault, now: Now) -> None:
         series.failed[row.id] = series.failed.get(row.id, 0) + 1
         self._pace.engine_again_s = now.monotonic_s + ENGINE_RETRY_S
+        self._pace.engine_rests = True
         log.error("the engine failed", extra={"facts": {"slice": row.id, "said": fault.message}})
         self._technical.raise_once("engine-fault", "engine", now)
 
@@ -314,26 +326,27 @@ class Triage:
     # -- closing ------------------------------------------------------------------------------------
 
     def _close(self, now: Now) -> None:
+        read_until_s = self._inbox.all_read_until_s(now)  # what lies unread breaks the quiet
         for study in self._cases:
             if study.row.state is StudyState.CLOSED:
                 self._cases.drop(study)  # a repeat had it looked up; nothing new came of it
                 continue
             for series in study.series.values():
                 if series.is_read and series.is_open and not self._owed_of(series):
-                    complete = series.completeness(now.monotonic_s)
+                    complete = series.completeness(read_until_s)
                     if complete is not None:
                         self._judge_whole(study, series, complete, now)
-            if self._study_is_over(study, now):
+            if self._study_is_over(study, read_until_s):
                 self._close_study(study, now)
 
     @staticmethod
-    def _study_is_over(study: StudyCase, now: Now) -> bool:
+    def _study_is_over(study: StudyCase, read_until_s: float) -> bool:
         if any(series.is_read and series.is_open for series in study.series.values()):
             return False
         codes = {code for series in study.series.values() for code, _ in series.row.reasons}
         pages_alone = all(not series.is_read for series in study.series.values()) and codes <= _PAGES
         quiet_s = STUDY_QUIET_PAGES_S if pages_alone else STUDY_QUIET_S
-        return now.monotonic_s - study.last_landed_s >= quiet_s
+        return read_until_s - study.last_landed_s >= quiet_s
 
     def _close_study(self, study: StudyCase, now: Now) -> None:
         said = replace(self._outcome_said(study), close=True)

@@ -83,12 +83,23 @@ function saySelf() {
 
 // ---- what arrives
 
-function paint(message) {
+const stood = new Map(); // card -> where it stood, how large, and for which event its button was
+
+// A button that came under the pointer just now was not meant. A strip that grew or a word that changed moves nothing.
+function noteMoves() {
   const moved = [];
-  for (const [id, markup] of Object.entries(message.parts)) moved.push(...swap(id, markup));
-  // A card may have moved without changing: its button lies elsewhere now.
-  if ('stage' in message.parts) moved.push(...[...$('stage').children].map((one) => one.dataset.key));
-  answer.moved(moved.filter(Boolean));
+  for (const [place, card] of [...$('stage').querySelectorAll('[data-key]')].entries()) {
+    const button = card.querySelector('[data-action]');
+    const now = [place, card.className, button ? button.dataset.event : ''].join(' ');
+    if (stood.get(card.dataset.key) !== now) moved.push(card.dataset.key);
+    stood.set(card.dataset.key, now);
+  }
+  answer.moved(moved);
+}
+
+function paint(message) {
+  for (const [id, markup] of Object.entries(message.parts)) swap(id, markup);
+  noteMoves();
   setAges(message.ages, message.ago_s);
   document.title = message.title + ' - Bleedwatch, ' + document.body.dataset.name;
   alarms = message.alarms;
@@ -109,7 +120,7 @@ function alive(said) {
   $('clock').setAttribute('datetime', said.iso);
   if (lostSaid) {
     lostSaid = false;
-    $('shout').textContent = '';
+    if ($('shout').textContent.startsWith('NO CONNECTION')) $('shout').textContent = '';
     $('said').textContent = 'Connected again.';
   }
 }

@@ -28,10 +28,8 @@ function keepPictures(old, fresh) {
   }
 }
 
-// Returns the keys whose element is new or different.
 function swapChildren(parent, fresh) {
   const old = keyed(parent);
-  const changed = [];
   const kept = [];
   for (const node of [...fresh.children]) {
     const markup = node.outerHTML;
@@ -44,30 +42,25 @@ function swapChildren(parent, fresh) {
     if (before && before.open && node.tagName === 'DETAILS') node.open = true;
     shown.set(node, markup);
     kept.push(node);
-    if (node.dataset.key) changed.push(node.dataset.key);
   }
   const same = kept.length === parent.children.length && kept.every((node, index) => node === parent.children[index]);
   if (!same) parent.replaceChildren(...kept);
-  return changed;
 }
 
 export function swap(id, markup) {
   const place = document.getElementById(id);
-  if (!place) return [];
   const mark = focusMark();
   const holder = document.createElement('template');
   holder.innerHTML = markup;
   const list = holder.content.querySelector(':scope > section.list');
   const oldList = place.querySelector(':scope > section.list');
-  let changed;
   if (list && oldList) {
     const head = oldList.querySelector('.head');
     const freshHead = list.querySelector('.head');
     if (head.outerHTML !== freshHead.outerHTML) head.replaceWith(freshHead);
-    changed = swapChildren(oldList.querySelector('tbody'), list.querySelector('tbody'));
+    swapChildren(oldList.querySelector('tbody'), list.querySelector('tbody'));
   } else {
-    changed = swapChildren(place, holder.content);
+    swapChildren(place, holder.content);
   }
   giveFocusBack(mark);
-  return changed;
 }
