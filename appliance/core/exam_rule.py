@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from appliance.core.completeness import SAME_PLACE_MM
+
 
 def exam_logits(
     slice_logits: ArrayLike,
@@ -22,7 +24,7 @@ def exam_logits(
     """Return the exam's logits float64 [labels] from slice logits [n, labels] and positions [n] along the normal.
 
     Each place's logit becomes the Gaussian-weighted mean (sigma `smoothing_mm`) of all slices round it; slices
-    at one place (within 0.01 mm: repeats, two reconstructions) count once, with the higher logit. The exam is the
+    at one place (`completeness.SAME_PLACE_MM`: repeats, two reconstructions) count once, with the higher logit. The exam is the
     log-sum-exp over places with `sharpness`; a lone slice keeps its own logit. `keys` (SOP UIDs) order slices at
     one place. Raises ValueError without slices, or where shapes disagree or a value is not finite.
     """
@@ -48,7 +50,7 @@ def _one_per_place(
     kept_places = [places[0]]
     kept = [logits[0]]
     for place, row in zip(places[1:], logits[1:], strict=True):
-        if place - kept_places[-1] <= 0.01:
+        if place - kept_places[-1] < SAME_PLACE_MM:
             kept[-1] = np.maximum(kept[-1], row)
         else:
             kept_places.append(place)

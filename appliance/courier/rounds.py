@@ -80,7 +80,7 @@ class Rounds:
             self._failing = following.fate is not Fate.DONE
             self._seen_version = None
             level, said = _SAID[following.fate]
-            facts = {"alert": delivery.alert_id, "event": delivery.event_id, "attempt": delivery.attempts + 1}
+            facts = {"alert": delivery.alert_id, "alert_event": delivery.event_id, "attempt": delivery.attempts + 1}
             log.log(level, said, extra={"facts": {**facts, "answer": error or answer.status}})
 
     def _following(self, delivery: DeliveryRow, answer: Answer, now: Now) -> Next:

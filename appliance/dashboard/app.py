@@ -235,6 +235,8 @@ async def _seen(board: Board, body: Body) -> Response:
 
 
 async def _told(board: Board, body: Body) -> Response:
+    if not board.pages.is_connected(body["page"]):
+        return _said(409, "Only a page with a live stream can say what it shows.")
     alert_id, event_id = _number(body.get("alert")), _number(body.get("event"))
     sounded = body.get("sounded") is True
     return await _written(

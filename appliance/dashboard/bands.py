@@ -1,8 +1,10 @@
 """The bands: what the box says of itself."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
+from appliance.core.alerts import Happening
 from appliance.core.reasons import REASONS, Of, reason, sentence
 from appliance.core.watching import SILENT_CODE
 from appliance.dashboard import wording
@@ -88,7 +90,7 @@ def _details(alert: BoardAlert) -> dict[str, str]:
 
 def _seen_lately(alert: BoardAlert, moment: Moment) -> bool:
     """Whether a person has answered; to a blind box an answer holds five minutes only."""
-    at_ns = alert.alert.acknowledged_ns
-    if at_ns is None:
+    answers = [event.at_ns for event in alert.events if event.happening is Happening.ACKNOWLEDGED]
+    if not answers or alert.alert.acknowledged_ns is None:
         return False
-    return not is_blind(alert) or moment.now_ns - at_ns < COMES_BACK_AFTER_S * SECOND_NS
+    return not is_blind(alert) or moment.now_ns - answers[-1] < COMES_BACK_AFTER_S * SECOND_NS

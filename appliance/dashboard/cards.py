@@ -1,5 +1,8 @@
 """The cards of the stage: one message each, in words that are read across a room."""
 
+from functools import lru_cache
+from typing import Final
+
 from appliance.core.ledger import Finding
 from appliance.core.words import Level
 from appliance.dashboard import wording
@@ -11,7 +14,10 @@ from appliance.imaging.pictures import edge_letters
 from appliance.imaging.windows import BRAIN
 from appliance.records.board import BoardAlert, BoardSeries, BoardStudy
 
+MOST_STRIPS: Final = 256
 
+
+@lru_cache(maxsize=MOST_STRIPS)
 def series_strip(shown: BoardSeries | None, *, still_open: bool) -> Strip | None:
     """The strip of the series that speaks for a study."""
     if shown is None:

@@ -44,6 +44,12 @@ class Pages:
             if page is not None:
                 page.streams = max(0, page.streams - 1)
 
+    def is_connected(self, page_id: str) -> bool:
+        """Whether this page has a live stream."""
+        with self._lock:
+            page = self._pages.get(page_id)
+            return page is not None and page.streams > 0
+
     def word(self, page_id: str, *, armed: bool, monotonic_s: float) -> None:
         """The page has spoken: whether it can sound and be seen. Counts only for a page with a live stream."""
         with self._lock:

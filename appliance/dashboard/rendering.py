@@ -14,7 +14,7 @@ from appliance.dashboard.looking import look
 from appliance.dashboard.moments import Ages, Calendar
 from appliance.dashboard.stream import Snapshot
 from appliance.dashboard.views import BoardView, Moment
-from appliance.records.board import read_board
+from appliance.records.board import BoardMemory, read_board
 from appliance.records.ledger import Ledger
 
 PARTS: Final = ("bands", "stage", "landing", "today")
@@ -29,6 +29,7 @@ class Renderer:
         self._config = config
         self._silent = silent
         self._ages = Ages()
+        self._memory = BoardMemory()
         self.calendar = Calendar.of(config.time_zone)
         self._templates = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -71,6 +72,7 @@ class Renderer:
                 now_ns=now.wall_ns,
                 midnight_ns=self.calendar.midnight_ns(now.wall_ns),
                 linger_ns=round(self._config.linger_h * HOUR_NS),
+                memory=self._memory,
             )
         moment = Moment(now_ns=now.wall_ns, monotonic_s=now.monotonic_s, calendar=self.calendar, ages=self._ages)
         return look(board, self._silent(now), moment), moment

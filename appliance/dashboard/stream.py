@@ -6,15 +6,19 @@ alert event, so a page that slept says where it stood; `alive` comes each second
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from appliance.core.errors import Fault
 
+log = logging.getLogger(__name__)
+
 LOOK_EVERY_S: Final = 0.1
 RENDER_AT_LEAST_EVERY_S: Final = 2.0
 ALIVE_EVERY_S: Final = 1.0
+AFTER_ERROR_S: Final = 1.0
 LEDGER_ANSWERS_WITHIN_S: Final = 5.0
 MOST_WAITING: Final = 50
 """A page that has not taken this many messages is cut off; it comes back by itself and gets the whole board."""
@@ -75,6 +79,11 @@ class Hub:
                 await self.look()
             except Fault:
                 self._seen_version = None
+            except Exception as error:  # noqa: BLE001 - one row that cannot be shown must not end the board
+                # The pages then say that nothing is known, which is true. The message could name a patient.
+                log.error("the board cannot be shown", extra={"facts": {"error": type(error).__name__}})
+                self._seen_version = None
+                await self._pause(AFTER_ERROR_S)
             if self._monotonic_s() >= alive_due_s:
                 self._tell_all(self._alive())
                 alive_due_s = self._monotonic_s() + ALIVE_EVERY_S

@@ -6,6 +6,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
+from markupsafe import Markup
+
 from appliance.records.board import BoardSlice
 
 WIDTH: Final = 240.0
@@ -18,22 +20,10 @@ SAME_PLACE_MM: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """One rectangle of the strip; `look` is its class in the style sheet."""
-
-    look: str
-    x: str
-    y: str
-    width: str
-    height: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """The strip and the sentence that says it to those who do not see it. `key_path` marks the key slice."""
+    """The strip as SVG, made of our own words and numbers alone, and the sentence for those who do not see it."""
 
-    bars: tuple[Bar, ...]
-    key_path: str
+    svg: Markup
     sentence: str
 
 
@@ -62,10 +52,9 @@ def draw(
         places += [_Place(None, None, "b-wait")] * min(expected - landed, MOST_PLACES)
     places = places[:MOST_PLACES]
     pitch = WIDTH / len(places)
-    bars = tuple(_bar(place, number, pitch, critical_point) for number, place in enumerate(places))
+    bars = "".join(_bar(place, number, pitch, critical_point) for number, place in enumerate(places))
     return Strip(
-        bars=bars,
-        key_path=_key_path(places, pitch, key_slice_id),
+        svg=Markup(bars + _key_mark(places, pitch, key_slice_id)),
         sentence=_sentence(places, landed, expected if still_open else None),
     )
 
@@ -94,7 +83,7 @@ def _look(probability: float | None, critical: float | None, review: float | Non
     return "b-q"
 
 
-def _bar(place: _Place, number: int, pitch: float, critical: float | None) -> Bar:
+def _bar(place: _Place, number: int, pitch: float, critical: float | None) -> str:
     inset = 0.12 * pitch
     if place.look == "b-gap":
         height = FOOT - TOP
@@ -102,12 +91,9 @@ def _bar(place: _Place, number: int, pitch: float, critical: float | None) -> Ba
         height = 4.5
     else:
         height = _height(place.probability or 0.0, critical)
-    return Bar(
-        look=place.look,
-        x=f"{number * pitch + inset:.1f}",
-        y=f"{FOOT - height:.1f}",
-        width=f"{pitch - 2 * inset:.1f}",
-        height=f"{height:.1f}",
+    return (
+        f'<rect class="{place.look}" x="{number * pitch + inset:.1f}" y="{FOOT - height:.1f}" '
+        f'width="{pitch - 2 * inset:.1f}" height="{height:.1f}"/>'
     )
 
 
@@ -119,10 +105,10 @@ def _height(probability: float, critical: float | None) -> float:
     return FOOT - LINE + (LINE - TOP) * (probability - point) / max(1e-6, 1.0 - point)
 
 
-def _key_path(places: Sequence[_Place], pitch: float, key_slice_id: int | None) -> str:
+def _key_mark(places: Sequence[_Place], pitch: float, key_slice_id: int | None) -> str:
     for number, place in enumerate(places):
         if key_slice_id is not None and place.slice_id == key_slice_id:
-            return f"M{(number + 0.5) * pitch - 4:.1f} 0h8l-4 4.5z"
+            return f'<path class="b-key" d="M{(number + 0.5) * pitch - 4:.1f} 0h8l-4 4.5z"/>'
     return ""
 
 

@@ -1,61 +1,58 @@
 """How long things took, from what an observer saw and when the scanner closed each file."""
 
-from collections.abc import Sequence
-from hashlib import sha256
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from appliance.core.engine import EngineCard
-from appliance.core.ledger import AlertEventRow, AlertRow, SliceRow, StudyRow
+from appliance.core.ledger import AlertRow, SliceRow, StudyRow
 from appliance.core.words import Level
+from appliance.courier.message import study_hash
 from appliance.operations.observer import Seen
+from appliance.operations.receiver import Message
 from appliance.reading.series_reader import read_early
 from appliance.records.alerts import alerts_of_studies, events_of
-from appliance.records.ledger import Ledger
+from appliance.records.ledger import Connection, Ledger
 from appliance.records.readings import readings_of
 from appliance.records.series import series_of
 from appliance.records.slices import slices_of
 
-SCHEMA_VERSION = 1
-NS_PER_MS = 1_000_000
-
-Received = Sequence[tuple[dict[str, Any], int]]
+SCHEMA_VERSION: Final = 1
+NS_PER_MS: Final = 1_000_000
 
 
-def study_hash(study_uid: str) -> str:
-    """How a study is named outside the box: never by its UID."""
-    return sha256(study_uid.encode()).hexdigest()[:16]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """All that is known of a run without asking the appliance how fast it was."""
+
+    seen: Seen
+    landed_ns: Mapping[str, int]  # by SOP UID: the clock when the scanner closed or renamed the file
+    received: Sequence[Message]
+    card: EngineCard
 
 
-def evidence_slice(rows: Sequence[SliceRow], card: EngineCard) -> SliceRow | None:
-    """The slice with which the evidence first sufficed: the stored scores, replayed in the order of landing."""
-    landed = sorted((row for row in rows if row.score is not None), key=lambda row: (row.landed_ns, row.id))
+def evidence_slice(rows: Sequence[SliceRow], outside: Outside) -> SliceRow | None:
+    """The slice with which the evidence of a series first sufficed: its scores, replayed in the order of landing."""
+    scored = [row for row in rows if row.score is not None and row.sop_uid in outside.landed_ns]
+    landed = sorted(scored, key=lambda row: outside.landed_ns[row.sop_uid])
     for count in range(1, len(landed) + 1):
-        if read_early(landed[:count], card).level is Level.CRITICAL:
+        if read_early(landed[:count], outside.card).level is Level.CRITICAL:
             return landed[count - 1]
     return None
 
 
-def study_document(
-    ledger: Ledger,
-    study: StudyRow,
-    role: str,
-    seen: Seen,
-    landed_ns: dict[str, int],
-    received: Received,
-    card: EngineCard,
-) -> dict[str, Any]:
+def study_document(ledger: Ledger, study: StudyRow, role: str, outside: Outside) -> dict[str, Any]:
     """One study as a JSON line. Milliseconds; None where there was nothing to measure."""
     with ledger.reading() as read:
-        series = series_of(read, study.id)
-        slices = {one.id: slices_of(read, one.id) for one in series}
-        alerts = list(alerts_of_studies(read, [study.id]).values())
-    rows = [row for one in series for row in slices[one.id]]
+        slices = {one.id: slices_of(read, one.id) for one in series_of(read, study.id)}
+        alert = alerts_of_studies(read, [study.id]).get(study.id)
+    rows = [row for each in slices.values() for row in each]
     to_score = [
-        (seen.scored_ns[row.id] - landed_ns[row.sop_uid]) / NS_PER_MS
+        (outside.seen.scored_ns[row.id] - outside.landed_ns[row.sop_uid]) / NS_PER_MS
         for row in rows
-        if row.id in seen.scored_ns and row.sop_uid in landed_ns
+        if row.id in outside.seen.scored_ns and row.sop_uid in outside.landed_ns
     ]
     return {
         "kind": "study",
@@ -68,41 +65,44 @@ def study_document(
         "ms": {
             "landed_to_score_p50": _percentile(to_score, 50),
             "landed_to_score_p95": _percentile(to_score, 95),
-            **_alert_ms(rows, alerts, seen, landed_ns, received, card),
-            "last_slice_to_final": _final_ms([(one.id, slices[one.id]) for one in series], seen, landed_ns),
+            **_alert_ms(alert, slices, outside),
+            "last_slice_to_final": _final_ms(slices, outside),
         },
     }
 
 
+def stage_medians(rows: Sequence[SliceRow]) -> dict[str, float]:
+    """Of each stage that the appliance itself timed, the median in milliseconds."""
+    names = dict.fromkeys(name for row in rows for name in row.ms)
+    return {name: float(np.median([row.ms[name] for row in rows if name in row.ms])) for name in names}
+
+
 def _alert_ms(
-    rows: Sequence[SliceRow],
-    alerts: Sequence[AlertRow],
-    seen: Seen,
-    landed_ns: dict[str, int],
-    received: Received,
-    card: EngineCard,
+    alert: AlertRow | None, slices: Mapping[int, Sequence[SliceRow]], outside: Outside
 ) -> dict[str, float | None]:
     """From the landing of the evidence slice to the alert's commit, and to the gateway's message."""
-    evidence = evidence_slice(rows, card)
-    if evidence is None or not alerts:
+    found = slices.get(alert.series_id or 0, ()) if alert else ()
+    evidence = evidence_slice(found, outside)
+    if alert is None or evidence is None:
         return {"evidence_to_alert": None, "evidence_to_message": None}
-    begin_ns = landed_ns[evidence.sop_uid]
-    committed = next((at_ns for event, at_ns in seen.events if event.alert_id == alerts[0].id), None)
-    arrived = next((at_ns for message, at_ns in received if message["alert"] == alerts[0].id), None)
+    begin_ns = outside.landed_ns[evidence.sop_uid]
+    committed = next((at_ns for event, at_ns in outside.seen.events if event.alert_id == alert.id), None)
+    arrived = next((one.arrived_ns for one in outside.received if one.document["alert"] == alert.id), None)
     return {
         "evidence_to_alert": None if committed is None else (committed - begin_ns) / NS_PER_MS,
         "evidence_to_message": None if arrived is None else (arrived - begin_ns) / NS_PER_MS,
     }
 
 
-def _final_ms(series: Sequence[tuple[int, Sequence[SliceRow]]], seen: Seen, landed_ns: dict[str, int]) -> float | None:
+def _final_ms(slices: Mapping[int, Sequence[SliceRow]], outside: Outside) -> float | None:
     """The longest of the series that were read."""
-    found = [
-        (seen.final_ns[series_id] - max(landed_ns[row.sop_uid] for row in rows)) / NS_PER_MS
-        for series_id, rows in series
-        if series_id in seen.final_ns and rows
+    waits = [
+        (outside.seen.final_ns[series_id] - max(landed)) / NS_PER_MS
+        for series_id, rows in slices.items()
+        if (landed := [outside.landed_ns[row.sop_uid] for row in rows if row.sop_uid in outside.landed_ns])
+        and series_id in outside.seen.final_ns
     ]
-    return max(found, default=None)
+    return max(waits, default=None)
 
 
 def _percentile(values: Sequence[float], percent: float) -> float | None:
@@ -110,19 +110,14 @@ def _percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 def alert_documents(ledger: Ledger, study: StudyRow, role: str) -> list[dict[str, Any]]:
-    """The alerts of a study as JSON lines."""
+    """The alerts of a study as JSON lines. `evidence`: slice ids of the first reading that named any."""
     with ledger.reading() as read:
-        return [
-            _alert_document(
-                alert, events_of(read, alert.id), study, role, _revision(ledger, alert), _evidence(ledger, alert)
-            )
-            for alert in alerts_of_studies(read, [study.id]).values()
-        ]
+        found = alerts_of_studies(read, [study.id]).values()
+        return [_alert_document(read, alert, study, role) for alert in found]
 
 
-def _alert_document(
-    alert: AlertRow, events: Sequence[AlertEventRow], study: StudyRow, role: str, revision: int, evidence: list[int]
-) -> dict[str, Any]:
+def _alert_document(read: Connection, alert: AlertRow, study: StudyRow, role: str) -> dict[str, Any]:
+    readings = readings_of(read, alert.series_id) if alert.series_id is not None else []
     return {
         "kind": "alert",
         "schema_version": SCHEMA_VERSION,
@@ -130,23 +125,7 @@ def _alert_document(
         "alert": alert.id,
         "study": study_hash(study.facts.study_uid),
         "level": alert.level,
-        "revision": revision,
-        "evidence": evidence,
-        "events": [event.happening for event in events],
+        "revision": max((one.revision for one in readings), default=0),
+        "evidence": next((list(one.finding.evidence) for one in readings if one.finding), []),
+        "events": [event.happening for event in events_of(read, alert.id)],
     }
-
-
-def _readings(ledger: Ledger, alert: AlertRow) -> list[Any]:
-    if alert.series_id is None:
-        return []
-    with ledger.reading() as read:
-        return readings_of(read, alert.series_id)
-
-
-def _revision(ledger: Ledger, alert: AlertRow) -> int:
-    return max((one.revision for one in _readings(ledger, alert)), default=0)
-
-
-def _evidence(ledger: Ledger, alert: AlertRow) -> list[int]:
-    """Slice ids of the first reading that named any."""
-    return next((list(one.finding.evidence) for one in _readings(ledger, alert) if one.finding), [])

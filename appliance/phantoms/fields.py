@@ -87,7 +87,8 @@ def tube(
     (x0, y0, z0), (x1, y1, z1) = ends
     dx, dy, dz = x1 - x0, y1 - y0, z1 - z0
     length2 = dx * dx + dy * dy + dz * dz
-    along: Field = ((x - np.float32(x0)) * np.float32(dx) + (y - np.float32(y0)) * np.float32(dy)) / np.float32(length2)
+    along = as_field((x - np.float32(x0)) * np.float32(dx / length2))
+    along += (y - np.float32(y0)) * np.float32(dy / length2)
     along += (z - np.float32(z0)) * np.float32(dz / length2)
     np.clip(along, 0.0, 1.0, out=along)
     gap = (x - np.float32(x0) - along * np.float32(dx)) ** 2

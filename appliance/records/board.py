@@ -3,8 +3,8 @@
 Light on purpose: no embedding, no heat map, no header that is not shown, so that a look stays cheap ten times a second.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,9 +21,10 @@ from appliance.records.models import slice_, study
 from appliance.records.readings import latest_readings, readings_of
 from appliance.records.series import series_of_studies
 from appliance.records.shapes import geometry_in
-from appliance.records.studies import open_studies, studies_by_id, studies_since, unseen_studies
+from appliance.records.studies import changed_studies, open_studies, studies_by_id, studies_since, unseen_studies
 
 MOST_ROWS: Final = 50
+MOST_REMEMBERED: Final = 256
 CHANGES: Final = frozenset({Happening.RAISED, Happening.UPGRADED, Happening.DOUBTED, Happening.WITHDRAWN})
 _RANK: Final = {Outcome.CRITICAL: 3, Outcome.REVIEW: 2, Outcome.INDETERMINATE: 1}
 
@@ -38,9 +39,11 @@ class BoardSlice:
     probability: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BoardSeries:
     """The series that speaks for its study: its slices foot to head, and its latest reading.
+
+    Two looks at a study that has closed give the same object, so what is drawn from it can be kept.
 
     `finding` is that of the reading or, where an alert stands on the series that the latest reading no longer sees, the
     last one that was seen; `key_geometry` is where its key slice lies.
@@ -121,15 +124,60 @@ class Board:
     last_event_id: int
 
 
-def read_board(r: Connection, *, now_ns: int, midnight_ns: int, linger_ns: int) -> Board:
+_Known = tuple[tuple[SeriesRow, ...], BoardSeries | None]
+
+
+class BoardMemory:
+    """What earlier looks have read, so that a look stays cheap after years.
+
+    Nothing of a study that has closed changes before it opens again and closes anew.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, _Known] = OrderedDict()
+        self._unseen: frozenset[int] | None = None
+        self._study_event_id = 0
+
+    def unseen(self, r: Connection) -> list[StudyRow]:
+        """`unseen_studies`: all of them once, then those that were unseen or have changed."""
+        changed, last = changed_studies(r, self._study_event_id)
+        rows = unseen_studies(r, None if self._unseen is None else self._unseen | changed)
+        self._unseen, self._study_event_id = frozenset(row.id for row in rows), last
+        return rows
+
+    def get(self, study: StudyRow, alert: AlertRow | None) -> _Known | None:
+        """What is known of the study, if it has been closed since."""
+        return self._kept.get(_key(study, alert))
+
+    def keep(self, study: StudyRow, alert: AlertRow | None, known: _Known) -> None:
+        """Remembers a study that is closed; the oldest are forgotten."""
+        if study.state is StudyState.CLOSED:
+            self._kept[_key(study, alert)] = known
+            while len(self._kept) > MOST_REMEMBERED:
+                self._kept.popitem(last=False)
+
+
+def _key(study: StudyRow, alert: AlertRow | None) -> Hashable:
+    return study.id, study.closed_ns, alert.series_id if alert else None
+
+
+def read_board(
+    r: Connection,
+    *,
+    now_ns: int,
+    midnight_ns: int,
+    linger_ns: int,
+    memory: BoardMemory | None = None,
+) -> Board:
     """One look. Lists go back to midnight or `linger_ns`, whichever is longer ago; sums are of today."""
+    memory = memory or BoardMemory()
     alerts = alerts_on_board(r, now_ns, linger_ns)
     open_ = open_studies(r)
-    unseen = unseen_studies(r)
+    unseen = memory.unseen(r)
     since = studies_since(r, min(midnight_ns, now_ns - linger_ns), MOST_ROWS + len(open_))
     closed = [one for one in since if one.state is StudyState.CLOSED][:MOST_ROWS]
     of_alerts = studies_by_id(r, {alert.study_id for alert in alerts if alert.study_id is not None})
-    studies = _board_studies(r, (*open_, *unseen, *closed, *of_alerts))
+    studies = _board_studies(r, (*open_, *unseen, *closed, *of_alerts), memory)
     board_alerts = [
         BoardAlert(
             alert=alert,
@@ -150,28 +198,35 @@ def read_board(r: Connection, *, now_ns: int, midnight_ns: int, linger_ns: int) 
     )
 
 
-def _board_studies(r: Connection, rows: Iterable[StudyRow]) -> dict[int, BoardStudy]:
+def _board_studies(r: Connection, rows: Iterable[StudyRow], memory: BoardMemory) -> dict[int, BoardStudy]:
     """Studies by id with all that is shown of them, in few queries."""
     wanted = {row.id: row for row in rows}
-    all_series = series_of_studies(r, wanted)
+    alerts = alerts_of_studies(r, wanted)
+    known = {id_: found for id_, row in wanted.items() if (found := memory.get(row, alerts.get(id_))) is not None}
+    fresh = _read(r, [id_ for id_ in wanted if id_ not in known], alerts)
+    for study_id, read in fresh.items():
+        memory.keep(wanted[study_id], alerts.get(study_id), read)
+    return {
+        study_id: BoardStudy(study=row, series=series, shown=shown, alert=alerts.get(study_id))
+        for study_id, row in wanted.items()
+        for series, shown in [known[study_id] if study_id in known else fresh[study_id]]
+    }
+
+
+def _read(r: Connection, study_ids: Collection[int], alerts: dict[int, AlertRow]) -> dict[int, _Known]:
+    """Of each study its series, and the one that speaks for it."""
+    all_series = series_of_studies(r, study_ids)
     read = [series.id for of in all_series.values() for series in of if series.verdict is SeriesVerdict.READ]
     readings = latest_readings(r, read)
-    alerts = alerts_of_studies(r, wanted)
     slices = _bars(r, read)
-    speaking = {
-        study_id: _speaking(all_series.get(study_id, ()), readings, slices, alerts.get(study_id)) for study_id in wanted
-    }
     findings = _findings(r, readings, {alert.series_id for alert in alerts.values()})
     keys = _geometries(r, [found.key_slice_id for found in findings.values()])
-    return {
-        study_id: BoardStudy(
-            study=row,
-            series=tuple(all_series.get(study_id, ())),
-            shown=_shown(speaking[study_id], readings, slices, findings, keys),
-            alert=alerts.get(study_id),
-        )
-        for study_id, row in wanted.items()
-    }
+    known: dict[int, _Known] = {}
+    for study_id in study_ids:
+        of = tuple(all_series.get(study_id, ()))
+        speaking = _speaking(of, readings, slices, alerts.get(study_id))
+        known[study_id] = (of, _shown(speaking, readings, slices, findings, keys))
+    return known
 
 
 def _speaking(

@@ -1,6 +1,6 @@
 """Studies and the events of their lives."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -98,12 +98,24 @@ def studies_by_id(r: Connection, study_ids: Iterable[int]) -> list[StudyRow]:
     return _many(r, _selected().where(study.c.id.in_(list(study_ids))).order_by(study.c.id))
 
 
-def unseen_studies(r: Connection) -> list[StudyRow]:
-    """What may be a head, closed NOT ANALYSED, and no person has seen since; the last closed first."""
+def unseen_studies(r: Connection, among: Collection[int] | None = None) -> list[StudyRow]:
+    """What may be a head, closed NOT ANALYSED, and no person has seen since; the last closed first.
+
+    `among`: only these are asked for. None asks for all studies there ever were, which takes its time.
+    """
     head = (series.c.study_id == study.c.id) & series.c.may_be_head
     unread = (study.c.state == StudyState.CLOSED) & (study.c.outcome == Outcome.NOT_ANALYSED) & (study.c.seen_by == "")
     chosen = _selected().where(unread & sa.select(series.c.id).where(head).correlate(study).exists())
+    if among is not None:
+        chosen = chosen.where(study.c.id.in_(list(among)))
     return _many(r, chosen.order_by(study.c.closed_ns.desc()))
+
+
+def changed_studies(r: Connection, after_event_id: int) -> tuple[frozenset[int], int]:
+    """The studies with an event after this one, and the id of the last event of any study (0 before the first)."""
+    later = sa.select(study_event.c.study_id).where(study_event.c.id > after_event_id).distinct()
+    last = r.execute(sa.select(sa.func.max(study_event.c.id))).scalar()
+    return frozenset(r.execute(later).scalars()), last or 0
 
 
 def study_events_of(r: Connection, study_id: int) -> list[StudyEventRow]:

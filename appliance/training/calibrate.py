@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.core.evidence import heat_overlap, near_brain, one_per_place, scored_of
 from appliance.core.exam_rule import exam_logits
-from appliance.training.selfcheck import ExamScore, auc
+from appliance.core.ledger import SliceRow
+from appliance.training.selfcheck import ExamScore, auc, slice_logits
 
 OVERLAP = 0.15
 NEIGHBOUR_MM = 10.0
@@ -16,11 +19,12 @@ MARGIN = 0.5
 """Points lie this far (in logits) above the highest negative: a few dozen exams do not show the worst one."""
 
 SINGLE_MARGIN = 1.5
+COLD = -20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What is chosen after training, on exams that trained nothing."""
+    """What is chosen after training, on exams that trained nothing. Fields as in the manifest."""
 
     scale: tuple[float, ...]
     bias: tuple[float, ...]
@@ -34,17 +38,26 @@ class Calibration:
     neighbour_mm: float
 
 
-def soft_dice(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return 2 sum(a b) / (sum(a a) + sum(b b)) of two heat maps of probabilities; 0 where both are cold."""
-    below = float((one * one).sum() + (other * other).sum())
-    return 2.0 * float((one * other).sum()) / below if below > 0.0 else 0.0
+NEUTRAL = Calibration(
+    scale=(1.0,) * 6,
+    bias=(0.0,) * 6,
+    smoothing_mm=3.0,
+    sharpness=1.0,
+    critical=0.9,
+    review=0.5,
+    early_pair=0.95,
+    early_single=0.99,
+    overlap=OVERLAP,
+    neighbour_mm=NEIGHBOUR_MM,
+)
+"""What stands in a manifest until its engine is calibrated."""
 
 
 def fit_scale_bias(logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[float, float]:
     """Return (scale, bias) of logistic regression of truth on logit, by Newton's method with a weak prior at (1, 0)."""
-    weights = np.array([1.0, 0.0])
-    design = np.stack([logits, np.ones_like(logits)], axis=1)
     prior = np.array([1.0, 0.0])
+    weights = prior
+    design = np.stack([logits, np.ones_like(logits)], axis=1)
     for _ in range(50):
         chance = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30, 30)))
         slope = design.T @ (chance - truth) + (weights - prior)
@@ -57,64 +70,78 @@ def fit_scale_bias(logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> tup
 
 
 def calibrate(scores: list[ExamScore], least_critical: float, least_review: float) -> Calibration:
-    """Choose scale and bias per label, the exam rule and the points from scores of raw logits (scale 1, bias 0).
+    """Choose scale and bias per label, the exam rule and the points.
 
     `least_critical` and `least_review` are exam probabilities below which the points never fall: a choice of the
     recipe, for what synthetic heads cannot show.
     """
-    slices = np.concatenate([s.slices for s in scores])
+    logits = np.concatenate([slice_logits(s) for s in scores])
     truth = np.concatenate([s.truth for s in scores]) == 1
-    pairs = [fit_scale_bias(slices[:, k], truth[:, k]) for k in range(6)]
-    scale, bias = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
-    fitted = [replace(s, slices=s.slices * scale + bias) for s in scores]
-    smoothing_mm, sharpness = _exam_rule(fitted)
-    exam_any = np.array([_exam(s, smoothing_mm, sharpness) for s in fitted])
-    bleeding = np.array([bool(s.truth[:, 0].any()) for s in fitted])
-    clean = np.array([s.volume_ml == 0.0 for s in fitted])
-    negative = exam_any[clean]
-    pair = max((_best_pair(s) for s, c in zip(fitted, clean, strict=True) if c), default=0.0)
-    single = max((float(s.slices[:, 0].max()) for s, c in zip(fitted, clean, strict=True) if c), default=0.0)
+    fitted = [fit_scale_bias(logits[:, k], truth[:, k]) for k in range(6)]
+    line = fitted[0]
+    seen = [s for s in scores if s.bleeding or s.clean]
+    bleeding = np.array([s.bleeding for s in seen])
+    smoothing_mm, sharpness = _exam_rule(seen, bleeding, line)
+    exams = np.array([_exam(s, line, smoothing_mm, sharpness) for s in seen])
+    clean = [s for s in seen if s.clean]
+    negative = exams[~bleeding] if clean else np.array([COLD])
+    pair = max((_best_pair(s.rows, line) for s in clean), default=COLD)
+    single = max((_best_single(s.rows, line) for s in clean), default=COLD)
     critical = max(float(negative.max()) + MARGIN, _logit(least_critical))
-    review = max(float(np.quantile(negative, 0.95)), _logit(least_review))
-    # Review never asks for more than the dimmest tenth of the bleeding exams has, and stays below critical.
-    review = min(max(review, float(np.quantile(exam_any[bleeding], 0.05))), critical - 0.5)
+    # Review takes in all but the dimmest twentieth of the bleeding exams, if that costs few false alarms.
+    wanted = max(
+        float(np.quantile(negative, 0.9)), float(np.quantile(exams[bleeding], 0.05)) if bleeding.any() else 0.0
+    )
+    review = min(max(wanted, _logit(least_review)), critical - 0.5)
     return Calibration(
-        scale=tuple(float(v) for v in scale),
-        bias=tuple(float(v) for v in bias),
+        scale=tuple(pair_[0] for pair_ in fitted),
+        bias=tuple(pair_[1] for pair_ in fitted),
         smoothing_mm=smoothing_mm,
         sharpness=sharpness,
         critical=_chance(critical),
         review=_chance(review),
-        early_pair=_chance(max(pair + MARGIN, critical)),
+        early_pair=_chance(max(pair + MARGIN, _logit(least_critical))),
         early_single=_chance(max(single + SINGLE_MARGIN, critical + SINGLE_MARGIN)),
         overlap=OVERLAP,
         neighbour_mm=NEIGHBOUR_MM,
     )
 
 
-def _exam(score: ExamScore, smoothing_mm: float, sharpness: float) -> float:
-    return float(exam_logits(score.slices, score.positions_mm, smoothing_mm, sharpness)[0])
+def _exam(score: ExamScore, line: tuple[float, float], smoothing_mm: float, sharpness: float) -> float:
+    rows = near_brain(score.rows, NEIGHBOUR_MM)
+    if not rows:
+        return COLD
+    logits = np.array([[_any(row, line)] for row in rows])
+    return float(exam_logits(logits, [row.geometry.position_mm for row in rows], smoothing_mm, sharpness)[0])
 
 
-def _exam_rule(scores: list[ExamScore]) -> tuple[float, float]:
-    truth = np.array([bool(s.truth[:, 0].any()) for s in scores])
-    best = (-1.0, 3.0, 1.0)
+def _exam_rule(scores: list[ExamScore], truth: NDArray[np.bool_], line: tuple[float, float]) -> tuple[float, float]:
+    best = (-1.0, NEUTRAL.smoothing_mm, NEUTRAL.sharpness)
     for smoothing_mm in (3.0, 2.0, 4.0, 5.0):
         for sharpness in (1.0, 0.5, 2.0):
-            area = auc(np.array([_exam(s, smoothing_mm, sharpness) for s in scores]), truth)
+            area = auc(np.array([_exam(s, line, smoothing_mm, sharpness) for s in scores]), truth)
             if area > best[0] + 0.002:  # a smaller gain is chance; the first in the list stands
                 best = (area, smoothing_mm, sharpness)
     return best[1], best[2]
 
 
-def _best_pair(score: ExamScore) -> float:
+def _best_pair(rows: tuple[SliceRow, ...], line: tuple[float, float]) -> float:
     """Return the highest logit that two overlapping neighbours both reach."""
-    best = -20.0
-    for k in range(score.slices.shape[0] - 1):
-        near = score.positions_mm[k + 1] - score.positions_mm[k] <= NEIGHBOUR_MM
-        if near and soft_dice(score.heat[k], score.heat[k + 1]) >= OVERLAP:
-            best = max(best, float(min(score.slices[k, 0], score.slices[k + 1, 0])))
+    best = COLD
+    for lower, upper in pairwise(one_per_place(rows)):
+        near = upper.geometry.position_mm - lower.geometry.position_mm <= NEIGHBOUR_MM
+        brain = scored_of(lower).has_brain and scored_of(upper).has_brain
+        if near and brain and heat_overlap(lower, upper) >= OVERLAP:
+            best = max(best, min(_any(lower, line), _any(upper, line)))
     return best
+
+
+def _best_single(rows: tuple[SliceRow, ...], line: tuple[float, float]) -> float:
+    return max((_any(row, line) for row in rows if scored_of(row).has_brain), default=COLD)
+
+
+def _any(row: SliceRow, line: tuple[float, float]) -> float:
+    return line[0] * float(scored_of(row).logits[0]) + line[1]
 
 
 def _logit(chance: float) -> float:

@@ -9,35 +9,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from appliance.exams.head_ct.anatomy import find_anatomy
 from appliance.phantoms.demo import demo_exam
 from appliance.phantoms.exam import HELD_OUT_SEED
+from appliance.reading.prepare import head_crop
 from appliance.training.cache import make_cache, read_cache
-from appliance.training.calibrate import Calibration, calibrate
+from appliance.training.calibrate import NEUTRAL, Calibration, calibrate
 from appliance.training.export import INPUT, export_onnx, write_golden, write_manifest
 from appliance.training.loop import train_network
 from appliance.training.network import SliceNet
 from appliance.training.recipe import Recipe, read_recipe
-from appliance.training.selfcheck import check
+from appliance.training.selfcheck import Exams, check, held_out_exam
 
 CALIBRATION_SEED = HELD_OUT_SEED * 2
 """Calibration has heads of its own: neither trained on, nor those that the figures of the card are from."""
 
 GOLDEN_SEED = HELD_OUT_SEED + 500_000
-NEUTRAL = Calibration(
-    scale=(1.0,) * 6,
-    bias=(0.0,) * 6,
-    smoothing_mm=3.0,
-    sharpness=1.0,
-    critical=0.9,
-    review=0.5,
-    early_pair=0.95,
-    early_single=0.99,
-    overlap=0.15,
-    neighbour_mm=10.0,
-)
 
 
 def train(recipe: Path, out: Path, *, work: Path | None = None, version: str = "0.1.0") -> None:
@@ -68,29 +59,30 @@ def train(recipe: Path, out: Path, *, work: Path | None = None, version: str = "
         shutil.copyfile(recipe, out / "recipe.toml")
 
 
-def finish(network: SliceNet, plan: Recipe, out: Path, *, version: str) -> Calibration:
+def finish(network: SliceNet, plan: Recipe, out: Path, *, version: str, make: Exams = held_out_exam) -> Calibration:
     """Export a network, calibrate it on held-out exams, and write model.onnx, golden.npz and manifest.toml."""
     out.mkdir(parents=True, exist_ok=True)
     export_onnx(network, out / "model.onnx")
-    write_golden(out / "model.onnx", out / "golden.npz", *golden_pictures())
+    write_golden(out / "model.onnx", out / "golden.npz", golden_crops())
     write_manifest(out, NEUTRAL, version)
     with _bar("calibrating", plan.calibration_exams, "exams") as advance:
-        scores = check(out, plan.calibration_exams, CALIBRATION_SEED, advance)
+        scores = check(out, plan.calibration_exams, CALIBRATION_SEED, advance, make)
     calibration = calibrate(scores, plan.least_critical, plan.least_review)
     write_manifest(out, calibration, version)
     return calibration
 
 
-def golden_pictures() -> tuple[np.ndarray[tuple[int, int, int], np.dtype[np.int16]], float]:
-    """Return six slices (int16 HU, 256 x 256) of two held-out heads, one bleeding, and their pixel in mm."""
-    pictures = []
+def golden_crops() -> NDArray[np.int16]:
+    """Return six head's boxes (int16 HU, 224 x 224) of two held-out heads, one of them bleeding."""
+    crops = []
     for seed, bleeding in ((GOLDEN_SEED, True), (GOLDEN_SEED + 1, False)):
         exam = demo_exam(seed, bleeding=bleeding)
+        pixel = (exam.pixel_mm, exam.pixel_mm)
         shown = np.flatnonzero(exam.labels[:, 0]) if bleeding else np.arange(8, 24)
         for k in shown[np.linspace(0, shown.size - 1, 3).round().astype(int)]:
-            hu = exam.hu[k].astype(np.float32).reshape(256, 2, 256, 2).mean(axis=(1, 3))
-            pictures.append(np.rint(hu).astype(np.int16))
-    return np.stack(pictures), 0.94
+            crop = head_crop(exam.hu[k], pixel, find_anatomy(exam.hu[k], pixel), INPUT)
+            crops.append(np.rint(crop).astype(np.int16))
+    return np.stack(crops)
 
 
 @contextmanager

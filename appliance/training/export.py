@@ -12,9 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from appliance.core.engine import InputSpec, Window
-from appliance.exams.head_ct.anatomy import find_anatomy
 from appliance.inference.windows import apply_windows
-from appliance.reading.prepare import head_crop
 from appliance.training.calibrate import Calibration
 from appliance.training.network import SliceNet
 
@@ -47,24 +45,18 @@ def export_onnx(network: SliceNet, path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def write_golden(model: Path, golden: Path, pictures: NDArray[np.int16], pixel_mm: float) -> None:
-    """Keep the head's boxes of pictures (int16 HU, n x H x W) and the FP32 answers that the model gave on them.
-
-    The self-test at start runs them through the windows and the backend alone (`inference.golden`).
-    """
+def write_golden(model: Path, golden: Path, crops: NDArray[np.int16]) -> None:
+    """Keep head's boxes (int16 HU, n x 224 x 224) and the FP32 answers that the model gave on them."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    crops, logits, heat = [], [], []
-    for hu in pictures:
-        anatomy = find_anatomy(hu, (pixel_mm, pixel_mm))
-        crop = np.rint(head_crop(hu, (pixel_mm, pixel_mm), anatomy, INPUT)).astype(np.int16)
+    logits, heat = [], []
+    for crop in crops:
         image = apply_windows(crop.astype(np.float32), INPUT)[None]
         answers = session.run(["logits", "heat"], {INPUT.name: image})
-        crops.append(crop)
         logits.append(answers[0][0])
         heat.append(answers[1][0].sum(axis=(1, 2)))
     np.savez_compressed(
         golden,
-        hu=np.array(crops),
+        hu=crops,
         pixel_mm=np.float64(INPUT.spacing_mm),
         logits=np.array(logits, dtype=np.float32),
         heat_sums=np.array(heat, dtype=np.float32),

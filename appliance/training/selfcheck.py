@@ -1,135 +1,138 @@
 """How an engine does on synthetic exams that trained nothing, beside a plain intensity threshold. Needs no torch.
 
-python -m appliance.training.selfcheck engines/head-ct --exams 100
+    python -m appliance.training.selfcheck engines/head-ct --exams 100
+
+Slices and exams are read by the very code that reads them live.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from appliance.core.engine import InputSpec, Window
-from appliance.core.exam_rule import exam_logits
+from appliance.core.evidence import early_evidence
+from appliance.core.headers import SliceGeometry
+from appliance.core.ledger import SliceRow
+from appliance.core.slices import SliceScore
+from appliance.core.words import KINDS, LABELS
 from appliance.exams.head_ct.anatomy import find_anatomy
+from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.phantoms.bleeds import draw_bleeds
 from appliance.phantoms.exam import HELD_OUT_SEED, PhantomExam, draw_scanner, render
-from appliance.reading.prepare import head_crop, prepare
+from appliance.reading.exam_reader import read_exam
+from appliance.reading.prepare import head_crop
+from appliance.reading.slice_reader import read_slice
+
+Exams = Callable[[int], PhantomExam]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamScore:
-    """One synthetic exam, scored: calibrated exam logits [6], slice logits [n, 6], threshold score, truth."""
+    """One synthetic exam, scored: its slices from the foot, the truth of each (int8 [n, 6]), and what was painted."""
 
     seed: int
-    exam: NDArray[np.float64]
-    slices: NDArray[np.float64]
-    heat: NDArray[np.float32]  # [n, 56, 56] probability of any
-    positions_mm: NDArray[np.float64]
-    threshold: float
-    truth: NDArray[np.int8]  # [n, 6] labels of the slices
+    rows: tuple[SliceRow, ...]
+    truth: NDArray[np.int8]
     volume_ml: float
-    kinds: tuple[str, ...]
+    threshold: float
+
+    @property
+    def bleeding(self) -> bool:
+        """Whether some slice shows a bleed that an eye could find."""
+        return bool(self.truth[:, 0].any())
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing bleeds at all."""
+        return self.volume_ml == 0.0
 
 
-class Engine:
-    """An engine folder opened for a check: manifest and ONNX session, one thread."""
+def held_out_exam(seed: int) -> PhantomExam:
+    """Return a bleeding exam of a head and a scanner that trained nothing.
 
-    def __init__(self, folder: Path) -> None:
-        manifest = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8"))
-        entry = manifest["input"]
-        self.spec = InputSpec(
-            name=entry["name"],
-            size=entry["shape"][2],
-            spacing_mm=entry["spacing_mm"],
-            windows=tuple(Window(center=w["center"], width=w["width"]) for w in entry["windows"]),
-        )
-        self.scale = np.array(manifest["calibration"]["scale"])
-        self.bias = np.array(manifest["calibration"]["bias"])
-        self.rule = manifest["exam_rule"]
-        self.points = manifest["points"]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-
-    def score(
-        self, hu: NDArray[np.int16], pixel_mm: tuple[float, float]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Return calibrated logits [6] and the heat map of any [56, 56] as probabilities, of one slice."""
-        image = prepare(hu, pixel_mm, find_anatomy(hu, pixel_mm), self.spec)
-        logits, heat = self._session.run(["logits", "heat"], {self.spec.name: image})
-        return logits[0].astype(np.float64) * self.scale + self.bias, 1.0 / (1.0 + np.exp(-heat[0, 0]))
-
-    def exam(self, slices: NDArray[np.float64], positions_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the exam's logits [6] by the manifest's rule."""
-        return exam_logits(slices, positions_mm, self.rule["smoothing_mm"], self.rule["sharpness"])
-
-
-def held_out_exam(seed: int, *, bleeding: bool) -> PhantomExam:
-    """Return an exam of a head and a scanner that trained nothing; raises ValueError for a seed of training."""
+    Raises ValueError for a seed of training.
+    """
     if seed < HELD_OUT_SEED:
         raise ValueError(f"seed {seed} may have been trained on; held-out seeds start at {HELD_OUT_SEED}")
     rng = np.random.default_rng([seed, 7])
     scanner = draw_scanner(rng, pixel_mm=1.0, size=240)
-    return render(seed, scanner, draw_bleeds(rng) if bleeding else ())
+    return render(seed, scanner, draw_bleeds(rng))
 
 
-def threshold_score(exam: PhantomExam, spec: InputSpec) -> float:
-    """Return the largest area (mm2) of 50-90 HU, smoothed, more than 4 mm from bone, in any slice."""
+def clean_twin(exam: PhantomExam) -> PhantomExam:
+    """Return the same head, scanner and noise without the bleeds."""
+    nothing = np.zeros_like(exam.labels)
+    return replace(
+        exam,
+        hu=exam.clean_hu,
+        labels=nothing,
+        faint=np.zeros_like(exam.faint),
+        lesions=np.zeros_like(exam.lesions),
+        volumes_ml={},
+    )
+
+
+def score_exam(engine: LoadedEngine, exam: PhantomExam) -> ExamScore:
+    """Read every slice of a phantom exam as it would be read live."""
+    rows = []
+    for index, hu in enumerate(exam.hu):
+        geometry = _geometry(exam, index)
+        rows.append(_row(index, geometry, read_slice(engine, hu, geometry)))
+    return ExamScore(
+        seed=exam.seed,
+        rows=tuple(rows),
+        truth=exam.labels,
+        volume_ml=sum(exam.volumes_ml.values()),
+        threshold=threshold_score(exam, engine),
+    )
+
+
+def check(
+    folder: Path,
+    exams: int,
+    first_seed: int = HELD_OUT_SEED,
+    done: Callable[[], None] = lambda: None,
+    make: Exams = held_out_exam,
+) -> list[ExamScore]:
+    """Score `exams` held-out exams with the engine in `folder`: half as many heads, each with and without its bleeds."""
+    engine = load_engine(folder)
+    scores = []
+    for seed in range(first_seed, first_seed + (exams + 1) // 2):
+        bleeding = make(seed)
+        for exam in (bleeding, clean_twin(bleeding)):
+            scores.append(score_exam(engine, exam))
+            done()
+    return scores
+
+
+def threshold_score(exam: PhantomExam, engine: LoadedEngine) -> float:
+    """Return the largest patch (mm2) of 50-90 HU, smoothed, away from bone, in any slice: what a threshold would say."""
     largest = 0.0
     pixel = (exam.pixel_mm, exam.pixel_mm)
     for hu in exam.hu:
         anatomy = find_anatomy(hu, pixel)
         if not anatomy.has_brain_in_skull:
             continue
-        crop = head_crop(hu, pixel, anatomy, spec)
+        crop = head_crop(hu, pixel, anatomy, engine.card.input)
         smooth = ndimage.gaussian_filter(crop, 1.0)
-        bone = ndimage.binary_dilation(crop > 250.0, iterations=4)
-        closed = ndimage.binary_fill_holes(ndimage.binary_closing(crop > 250.0, iterations=3))
-        inside = ndimage.binary_erosion(closed, iterations=6)
-        labels, count = ndimage.label((smooth > 50.0) & (smooth < 90.0) & inside & ~bone)
-        if count:
-            largest = max(largest, float(np.bincount(labels.ravel())[1:].max()))
-    return largest
-
-
-def check(
-    folder: Path, exams: int, first_seed: int = HELD_OUT_SEED, done: Callable[[], None] = lambda: None
-) -> list[ExamScore]:
-    """Score `exams` held-out exams, every second one bleeding; heads are never shared between exams."""
-    engine = Engine(folder)
-    scores = []
-    for seed in range(first_seed, first_seed + exams):
-        exam = held_out_exam(seed, bleeding=seed % 2 == 0)
-        pixel = (exam.pixel_mm, exam.pixel_mm)
-        answers = [engine.score(hu, pixel) for hu in exam.hu]
-        slices = np.array([logits for logits, _ in answers])
-        scores.append(
-            ExamScore(
-                seed=seed,
-                exam=engine.exam(slices, exam.positions_mm),
-                slices=slices,
-                heat=np.array([heat for _, heat in answers]),
-                positions_mm=exam.positions_mm,
-                threshold=threshold_score(exam, engine.spec),
-                truth=exam.labels,
-                volume_ml=sum(exam.volumes_ml.values()),
-                kinds=tuple(exam.volumes_ml),
-            )
+        bone = crop > 250.0
+        inside = ndimage.binary_erosion(
+            ndimage.binary_fill_holes(ndimage.binary_closing(bone, iterations=3)), iterations=6
         )
-        done()
-    return scores
+        patches, count = ndimage.label(
+            (smooth > 50.0) & (smooth < 90.0) & inside & ~ndimage.binary_dilation(bone, iterations=4)
+        )
+        if count:
+            largest = max(largest, float(np.bincount(patches.ravel())[1:].max()))
+    return largest
 
 
 def auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
@@ -141,31 +144,74 @@ def auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
     return float(above + 0.5 * (positive[:, None] == negative[None, :]).mean())
 
 
-def figures(scores: list[ExamScore], critical: float, review: float) -> dict[str, float]:
-    """Return AUCs and shares; an exam counts as bleeding when some slice shows a bleed that an eye could find."""
-    truth = np.array([bool(s.truth[:, 0].any()) for s in scores])
-    clear = np.array([t or s.volume_ml == 0.0 for t, s in zip(truth, scores, strict=True)])
-    kept = [s for s, ok in zip(scores, clear, strict=True) if ok]
-    truth = truth[clear]
-    any_logit = np.array([s.exam[0] for s in kept])
-    chance = 1.0 / (1.0 + np.exp(-any_logit))
-    slice_logit = np.concatenate([s.slices[:, 0] for s in kept])
-    slice_truth = np.concatenate([s.truth[:, 0] == 1 for s in kept])
+def figures(scores: list[ExamScore], engine: LoadedEngine) -> dict[str, float]:
+    """Return AUCs and shares. Exams whose only bleed is too faint to be seen count as neither."""
+    kept = [s for s in scores if s.bleeding or s.clean]
+    truth = np.array([s.bleeding for s in kept])
+    points = engine.card.points
+    chance = np.array([read_exam(s.rows, engine.card).probabilities[0] for s in kept])
+    early = np.array([early_evidence(s.rows, points) is not None for s in kept])
+    large = np.array([s.volume_ml >= 5.0 for s in kept])
     result = {
         "exams": float(len(kept)),
         "bleeding": float(truth.sum()),
-        "exam_auc": auc(any_logit, truth),
+        "exam_auc": auc(chance, truth),
         "threshold_auc": auc(np.array([s.threshold for s in kept]), truth),
-        "slice_auc": auc(slice_logit, slice_truth),
-        "sensitivity_critical": float((chance[truth] >= critical).mean()),
-        "specificity_critical": float((chance[~truth] < critical).mean()),
-        "sensitivity_review": float((chance[truth] >= review).mean()),
-        "specificity_review": float((chance[~truth] < review).mean()),
+        "sensitivity_critical": float((chance[truth] >= points.critical).mean()),
+        "sensitivity_critical_5_ml": float((chance[truth & large] >= points.critical).mean()),
+        "sensitivity_review": float((chance[truth] >= points.review).mean()),
+        "sensitivity_early": float(early[truth].mean()),
+        "specificity_critical": float((chance[~truth] < points.critical).mean()),
+        "specificity_review": float((chance[~truth] < points.review).mean()),
+        "specificity_early": float(1.0 - early[~truth].mean()),
     }
-    for k, kind in enumerate(("edh", "iph", "ivh", "sah", "sdh")):
-        kind_logit = np.concatenate([s.slices[:, k + 1] for s in kept])
-        result[f"slice_auc_{kind}"] = auc(kind_logit, np.concatenate([s.truth[:, k + 1] == 1 for s in kept]))
+    logits = np.concatenate([slice_logits(s) for s in kept])
+    shown = np.concatenate([s.truth for s in kept]) == 1
+    for k, label in enumerate(LABELS):
+        result[f"slice_auc_{label}"] = auc(logits[:, k], shown[:, k])
+    assert len(KINDS) == len(LABELS) - 1
     return result
+
+
+def slice_logits(score: ExamScore) -> NDArray[np.float64]:
+    """Return the raw logits [n, 6] of an exam's slices."""
+    return np.array([row.score.logits for row in score.rows if row.score is not None], dtype=np.float64)
+
+
+def _geometry(exam: PhantomExam, index: int) -> SliceGeometry:
+    rows, columns = exam.hu.shape[1:]
+    place = float(exam.positions_mm[index])
+    corner = (-0.5 * (columns - 1) * exam.pixel_mm, -0.5 * (rows - 1) * exam.pixel_mm, place)
+    return SliceGeometry(
+        rows=rows,
+        columns=columns,
+        pixel_mm=(exam.pixel_mm, exam.pixel_mm),
+        row_direction=(1.0, 0.0, 0.0),
+        column_direction=(0.0, 1.0, 0.0),
+        corner_mm=corner,
+        position_mm=place,
+        tilt_deg=0.0,
+        thickness_mm=exam.scanner.thickness_mm,
+    )
+
+
+def _row(index: int, geometry: SliceGeometry, score: SliceScore) -> SliceRow:
+    return SliceRow(
+        id=index + 1,
+        series_id=1,
+        sop_uid=f"{index:04d}",
+        pixel_sha256=f"{index:064x}",
+        file_sha256=f"{index:064x}",
+        stored="",
+        geometry=geometry,
+        instance_number=index + 1,
+        acquisition_number=None,
+        acquired="",
+        corrections=(),
+        landed_ns=0,
+        score=score,
+        ms={},
+    )
 
 
 @click.command()
@@ -174,10 +220,9 @@ def figures(scores: list[ExamScore], critical: float, review: float) -> dict[str
 @click.option("--first-seed", default=HELD_OUT_SEED, show_default=True, help="Seed of the first exam.")
 def main(folder: Path, exams: int, first_seed: int) -> None:
     """Score held-out synthetic exams with the engine in FOLDER and print its figures as JSON."""
-    engine = Engine(folder)
     with click.progressbar(length=exams, label="exams", file=sys.stderr) as bar:
         scores = check(folder, exams, first_seed, lambda: bar.update(1))
-    answer = figures(scores, engine.points["critical"], engine.points["review"])
+    answer = figures(scores, load_engine(folder))
     click.echo(json.dumps({"schema_version": 1, **{k: round(v, 4) for k, v in answer.items()}}, indent=2))
 
 

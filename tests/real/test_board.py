@@ -161,7 +161,7 @@ def test_a_name_is_kept_as_one_plain_line(board: Served, scene: Scene, ledger: L
 def test_a_press_on_what_has_just_changed_is_refused(board: Served, scene: Scene, ledger: Ledger) -> None:
     alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
     scene.now_ns = time.time_ns()
-    fresh = scene.critical("PHANTOM^TWO", 2, before_s=-0.2)
+    fresh = scene.critical("PHANTOM^TWO", 2, before_s=-5.0)
     station = Station(board)
     answer = station.post("acknowledge", press(fresh))
     assert answer.status_code == 409
@@ -186,9 +186,12 @@ def test_a_page_is_counted_once_for_each_event_and_once_more_when_it_sounds(
     alert = scene.critical("PHANTOM^ONE", 1)
     station = Station(board)
     body = {"page": "b" * 16, "alert": alert.id, "event": alert.sounding_event_id}
-    for sounded in (False, False, True, True, False):
-        assert station.post("told", {**body, "sounded": sounded}).status_code == 200
-    assert station.post("told", {**body, "event": 99999, "sounded": True}).status_code == 404
+    assert station.post("told", {**body, "sounded": True}).status_code == 409, "no live stream, no page"
+    with station.client.stream("GET", "/stream?page=" + "b" * 16) as stream:
+        next(stream.iter_text())
+        for sounded in (False, False, True, True, False):
+            assert station.post("told", {**body, "sounded": sounded}).status_code == 200
+        assert station.post("told", {**body, "event": 99999, "sounded": True}).status_code == 404
     told = events(ledger, alert, Happening.DELIVERED)
     assert [(event.by, event.details["sounded"]) for event in told] == [("page", "no"), ("page", "yes")]
 
@@ -287,6 +290,24 @@ def test_a_silent_triage_makes_the_board_blind_and_is_mended(ledger_path: Path, 
         board.silent.clear()
         wait_for(lambda: technical(ledger) == [], within_s=3)
         assert "BLIND" not in httpx.get(board.address + "fragments/bands").text
+
+
+def test_a_blind_box_says_so_again_after_5_min(ledger_path: Path, ledger: Ledger, scene: Scene) -> None:
+    alert = scene.technical("inbox-unreachable", before_s=1000, time="14:02")
+    with served(ledger_path, scene.store) as board:
+        assert httpx.get(board.address + "fragments/bands").text.count("I have seen it") == 1
+        scene.acknowledge(alert, "R. Example", before_s=290)
+        bands = httpx.get(board.address + "fragments/bands").text
+        assert "BLIND" in bands
+        assert "I have seen it" not in bands
+    assert check(ledger) == []
+    before = scene.technical("ledger-not-writable", before_s=1000)
+    scene.acknowledge(before, "R. Example", before_s=310)
+    with served(ledger_path, scene.store) as board:
+        assert httpx.get(board.address + "fragments/bands").text.count("I have seen it") == 1
+        answer = Station(board).post("acknowledge", press(before))
+        assert answer.status_code == 200
+        assert "I have seen it" not in httpx.get(board.address + "fragments/bands").text
 
 
 def technical(ledger: Ledger) -> list[str]:
@@ -405,6 +426,26 @@ def test_acknowledging_is_seen_on_every_page_at_once_and_ends_the_sound(
     assert event.by == "R. Example"
     with ledger.reading() as r:
         assert not existing_alert(r, alert.id).sounds
+
+
+def test_slices_that_land_do_not_disturb_a_press(
+    browsers: dict[str, Any], board: Served, scene: Scene, ledger: Ledger
+) -> None:
+    scanned = scene.study("PHANTOM^ONE", number=1, expected=40)
+    scene.land(scanned, hump(40, 8, 0.95)[:12])
+    alert = scene.read(scanned, Outcome.CRITICAL, final=False, step=raised(Level.CRITICAL))
+    assert alert is not None
+    with console(browsers["kiosk"], board) as page:
+        page.wait_for_selector(".alarm .ack")
+        page.wait_for_timeout(700)
+        page.hover(".alarm .ack")
+        page.mouse.down()
+        for read in (13, 14, 15):
+            scene.land(scanned, [0.05], before_s=0)
+            until(page, f"document.querySelector('.alarm .where').textContent.includes('{read} slices read')")
+        page.mouse.up()
+        page.wait_for_selector(".alarm.seen")
+    assert len(events(ledger, alert, Happening.ACKNOWLEDGED)) == 1
 
 
 def test_two_keys_acknowledge_and_no_single_letter_acts(

@@ -1,66 +1,61 @@
-// The server's fragments, swapped in where they changed. What did not change keeps its element, its focus and its place.
+// The server's fragments, laid over what stands. What did not change keeps its element: a press that is under way while a
+// slice lands, the focus, a picture and a blinking beacon are not disturbed.
 
-const shown = new WeakMap(); // element -> the markup it was made from
+const shown = new WeakMap(); // element -> the markup it was last made from
 
 function keyed(parent) {
   return new Map([...parent.querySelectorAll(':scope > [data-key]')].map((one) => [one.dataset.key, one]));
 }
 
-function focusMark() {
-  const held = document.activeElement;
-  const target = held && held.dataset ? held.dataset.target : undefined;
-  return target === undefined ? null : { action: held.dataset.action, target };
+// A button stays itself only while it means the same.
+function alike(old, fresh) {
+  if (old.nodeName !== fresh.nodeName) return false;
+  if (old.nodeType !== Node.ELEMENT_NODE) return true;
+  const same = (name) => old.getAttribute(name) === fresh.getAttribute(name);
+  return ['data-key', 'data-action', 'data-target', 'data-event', 'src'].every(same);
 }
 
-function giveFocusBack(mark) {
-  if (!mark || (document.activeElement && document.activeElement !== document.body)) return;
-  const again = document.querySelector('[data-action="' + mark.action + '"][data-target="' + mark.target + '"]');
-  if (again) again.focus();
-}
-
-function keepPictures(old, fresh) {
-  for (const image of fresh.querySelectorAll('img')) {
-    const same = [...old.querySelectorAll('img')].find((one) => one.getAttribute('src') === image.getAttribute('src'));
-    if (same) {
-      same.alt = image.alt;
-      image.replaceWith(same);
-    }
-  }
+function morph(old, fresh) {
+  for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== 'open') old.removeAttribute(name);
+  const wanted = [...fresh.childNodes];
+  wanted.forEach((node, index) => {
+    const standing = old.childNodes[index];
+    if (!standing) old.append(node);
+    else if (!alike(standing, node)) standing.replaceWith(node);
+    else if (node.nodeType === Node.ELEMENT_NODE) morph(standing, node);
+    else if (standing.data !== node.data) standing.data = node.data;
+  });
+  while (old.childNodes.length > wanted.length) old.lastChild.remove();
 }
 
 function swapChildren(parent, fresh) {
   const old = keyed(parent);
-  const kept = [];
-  for (const node of [...fresh.children]) {
+  const kept = [...fresh.children].map((node) => {
     const markup = node.outerHTML;
-    const before = node.dataset.key ? old.get(node.dataset.key) : undefined;
-    if (before && shown.get(before) === markup) {
-      kept.push(before);
-      continue;
-    }
-    if (before) keepPictures(before, node);
-    if (before && before.open && node.tagName === 'DETAILS') node.open = true;
-    shown.set(node, markup);
-    kept.push(node);
-  }
+    const before = old.get(node.dataset.key);
+    const stays = before !== undefined && before.nodeName === node.nodeName ? before : node;
+    if (stays !== node && shown.get(before) !== markup) morph(before, node);
+    shown.set(stays, markup);
+    return stays;
+  });
   const same = kept.length === parent.children.length && kept.every((node, index) => node === parent.children[index]);
   if (!same) parent.replaceChildren(...kept);
 }
 
 export function swap(id, markup) {
   const place = document.getElementById(id);
-  const mark = focusMark();
+  const focused = document.activeElement;
   const holder = document.createElement('template');
   holder.innerHTML = markup;
   const list = holder.content.querySelector(':scope > section.list');
   const oldList = place.querySelector(':scope > section.list');
   if (list && oldList) {
-    const head = oldList.querySelector('.head');
-    const freshHead = list.querySelector('.head');
-    if (head.outerHTML !== freshHead.outerHTML) head.replaceWith(freshHead);
+    morph(oldList.querySelector('.head'), list.querySelector('.head'));
     swapChildren(oldList.querySelector('tbody'), list.querySelector('tbody'));
   } else {
     swapChildren(place, holder.content);
   }
-  giveFocusBack(mark);
+  // Moving an element takes its focus.
+  if (focused && focused.isConnected && document.activeElement !== focused) focused.focus();
 }
