@@ -23,6 +23,7 @@ from appliance.core.words import KINDS, PLACE, Label, Level, Side
 MIDDLE_MM: Final = 8.0  # a peak this near to the skull's middle has no side
 SIDEWAYS: Final = 0.5  # least part of the left-right axis in the plane of the picture for a side to be named
 KIND_STANDS_OUT: Final = 0.3  # least probability of a kind for it to be named
+BOTH_FROM_SHARE: Final = 0.25  # of the hot cells of the key side: a speck across the middle names no second side
 HOT: Final = 128  # of 255: a cell of the heat map that is more likely blood than not
 
 
@@ -180,9 +181,10 @@ def _side(key: SliceRow, others: Sequence[SliceRow]) -> Side:
     across = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT}.get(own)
     if across is None:
         return own
-    if any(side_of(scored_of(row), row.geometry) is across for row in others) or across in _hot_sides(key):
+    if any(side_of(scored_of(row), row.geometry) is across for row in others):
         return Side.BOTH
-    return own
+    beyond = _hot_cells(key, across)
+    return Side.BOTH if beyond and beyond >= BOTH_FROM_SHARE * _hot_cells(key, own) else own
 
 
 def side_of(score: SliceScore, geometry: SliceGeometry) -> Side:
@@ -197,17 +199,16 @@ def side_of(score: SliceScore, geometry: SliceGeometry) -> Side:
     return Side.LEFT if left_mm > 0 else Side.RIGHT
 
 
-def _hot_sides(row: SliceRow) -> set[Side]:
-    """The sides on which the slice's heat map has a hot cell."""
+def _hot_cells(row: SliceRow, side: Side) -> int:
+    """How many cells of the slice's heat map are hot on one side of the skull's middle."""
     score, geometry = scored_of(row), row.geometry
     count = score.heat.shape[0]
     from_middle_mm = ((np.arange(count) + 0.5) / count - 0.5) * score.box.side_mm
     left_mm = (
         from_middle_mm[None, :] * geometry.row_direction[0] + from_middle_mm[:, None] * geometry.column_direction[0]
     )
-    hot_mm = left_mm[score.heat >= HOT]
-    far = {Side.LEFT: hot_mm > MIDDLE_MM, Side.RIGHT: hot_mm < -MIDDLE_MM}
-    return {side for side, there in far.items() if there.any()}
+    on_side = left_mm > MIDDLE_MM if side is Side.LEFT else left_mm < -MIDDLE_MM
+    return int(np.count_nonzero(on_side & (score.heat >= HOT)))
 
 
 def _shows_sides(geometry: SliceGeometry) -> bool:

@@ -35,7 +35,10 @@ def technical_bands(alerts: Sequence[BoardAlert], silent: Mapping[str, float], m
 def technical_alarms(alerts: Sequence[BoardAlert], moment: Moment) -> tuple[Alarm, ...]:
     """What the page sounds for them."""
     return tuple(
-        alarm(alert, blind=is_blind(alert), said=_said(alert)) for alert in alerts if not _seen_lately(alert, moment)
+        # One that comes back sounds again, though its row says that it was answered.
+        replace(alarm(alert, blind=is_blind(alert), said=_said(alert)), sounds=True)
+        for alert in alerts
+        if not _seen_lately(alert, moment)
     )
 
 

@@ -145,14 +145,10 @@ def _age(alert: BoardAlert, shown: BoardSeries | None, moment: Moment) -> tuple[
 
 
 def _began_ns(alert: BoardAlert, shown: BoardSeries | None) -> tuple[int, bool]:
-    """When the slice landed that made the alert sound; when it was raised if that slice is not known."""
-    raised_ns = alert.news.at_ns
-    found = _finding(shown)
-    if found and shown:
-        made = [one.landed_ns for one in shown.slices if one.id in found.evidence and one.landed_ns <= raised_ns]
-        if made:
-            return max(made), True
-    return raised_ns, False
+    """When the slice landed that made the alert news; when it was raised if that slice is not known."""
+    evidence = alert.made_it.evidence if alert.made_it else ()
+    landed = [one.landed_ns for one in shown.slices if one.id in evidence] if shown else []
+    return (max(landed), True) if landed else (alert.news.at_ns, False)
 
 
 def _picture(shown: BoardSeries | None, sentence: str) -> Picture | None:

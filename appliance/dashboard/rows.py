@@ -8,7 +8,8 @@ from appliance.core.words import Finality, Level, Outcome, SeriesVerdict
 from appliance.dashboard import wording
 from appliance.dashboard.cards import series_strip
 from appliance.dashboard.views import AGO, Moment, Row
-from appliance.records.board import MOST_ROWS, BoardCounts, BoardStudy
+from appliance.records.board import MOST_ROWS, BoardStudy
+from appliance.records.counts import BoardCounts
 
 NOBODY: Final = "Nobody has answered"
 
@@ -72,14 +73,16 @@ def _landing_words(study: BoardStudy) -> str:
         if not declined:
             return "Nothing that can be read has landed so far."
         return "Not read so far: " + wording.why(declined[-1].reasons[:1], of=Of.SERIES)
+    quiet = " Nothing flagged so far." if study.alert is None and not _flagged(study) else ""
     read = sum(one.probability is not None for one in shown.slices)
+    if shown.series.closed_ns is not None:
+        return f"All {read} slices read, waiting for more of this study.{quiet}"
     waiting = len(shown.slices) - read
     expected = shown.series.facts.images_in_acquisition
     words = [f"{read} {'slice' if read == 1 else 'slices'} read"]
     words += [f"{waiting} landed and unread"] if waiting else []
     words += [f"{expected} expected"] if expected and expected > len(shown.slices) else []
-    quiet = study.alert is None and read
-    return ", ".join(words) + "." + (" Nothing flagged so far." if quiet and not _flagged(study) else "")
+    return ", ".join(words) + "." + (quiet if read else "")
 
 
 def _flagged(study: BoardStudy) -> bool:

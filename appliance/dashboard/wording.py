@@ -85,10 +85,9 @@ def why(reasons: Reasons, *, of: Of = Of.STUDY) -> str:
             said.append(f"Reason: {code}.")
             continue
         said.append(sentence(of, code, **_with_inner_sentence(details)))
-        next_step = reason(of, code).next_step
-        if number == 0 and next_step not in ("", "None."):
-            said.append(next_step)
-    return " ".join(said)
+        if number == 0:
+            said.append(reason(of, code).next_step.removeprefix("None.").strip())
+    return " ".join(part for part in said if part)
 
 
 def why_unread(reasons: Reasons) -> str:

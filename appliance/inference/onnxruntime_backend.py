@@ -6,21 +6,20 @@ One thread, no spinning, and why denormals stay: measured, see docs/decisions/00
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from appliance.core.errors import Fault
 from appliance.core.words import LABELS
 from appliance.inference.backend import Answer
 from appliance.inference.manifest import ASK_OWNER, EngineFiles, EngineRefused
+from appliance.inference.runtime import native, ort
 
 THREADS: Final = 1
 """A second one saves half a millisecond on an idle core, and takes that core from the readers."""
 
 # The runtime has a type of its own for each kind of fault, without one above them all.
 _RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
-    *(kind for kind in vars(runtime).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    *(kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     RuntimeError,
     ValueError,
 )

@@ -16,10 +16,10 @@ from typing import Final
 
 import click
 import numpy as np
-import onnxruntime as ort
 
 from appliance.inference.manifest import EngineFiles, read_engine
 from appliance.inference.onnxruntime_backend import session_options
+from appliance.inference.runtime import ort
 
 _WARM_UP: Final = 3
 

@@ -13,7 +13,6 @@ from watchdog.observers.api import BaseObserver
 
 _OVERFLOW_LOGGER = "watchdog.observers.inotify_c"
 _CHANGES = frozenset({"created", "modified", "closed", "moved", "attrib"})
-_NEW_FOLDER = frozenset({"created", "moved"})  # it may have been filled before anybody watched it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +26,12 @@ class Hint:
 class _ToQueue(FileSystemEventHandler):
     """Puts paths on a queue, and nothing else: an exception here would end watchdog's thread for good."""
 
-    def __init__(self, hints: queue.SimpleQueue[Hint], sweep: threading.Event, woken: threading.Event) -> None:
+    def __init__(self, hints: queue.SimpleQueue[Hint], woken: threading.Event) -> None:
         self._hints = hints
-        self._sweep = sweep
         self._woken = woken
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type not in _CHANGES:
-            return
-        if event.is_directory:
-            if event.event_type in _NEW_FOLDER:
-                self._sweep.set()
-                self._woken.set()
+        if event.is_directory or event.event_type not in _CHANGES:
             return
         moved = isinstance(event, FileMovedEvent)
         finished = moved or isinstance(event, FileClosedEvent)
@@ -71,7 +64,7 @@ class Watcher:
         self._hints: queue.SimpleQueue[Hint] = queue.SimpleQueue()
         self.woken = threading.Event()
         self._lost = threading.Event()
-        self._handler = _ToQueue(self._hints, self._lost, self.woken)
+        self._handler = _ToQueue(self._hints, self.woken)
         self._overflow = _Overflow(self._lost, self.woken)
         self._observer: BaseObserver | None = None
 
@@ -108,7 +101,7 @@ class Watcher:
         return taken
 
     def has_lost_events(self) -> bool:
-        """True once after an overflow, or when a folder has come: sweep now."""
+        """True once after an overflow: sweep now."""
         lost = self._lost.is_set()
         self._lost.clear()
         return lost

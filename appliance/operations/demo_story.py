@@ -101,7 +101,7 @@ class Story:
                 alert = existing_alert(read, event.alert_id)
             whose = next((row for row in self.rows.values() if row.id == alert.study_id), None)
             who = _who(whose) if whose else BOX
-            self.say(who, _STAGE.get(event.happening, "alert"), _event_said(event, alert), at_ns=at_ns)
+            self.say(who, _stage(event, alert), _event_said(event, alert), at_ns=at_ns)
 
     def _final(self, row: StudyRow, series: Sequence[SeriesRow]) -> None:
         for one in series:
@@ -122,13 +122,17 @@ class Story:
 
 
 _STAGE: Final = {
-    Happening.RAISED: "ALERT",
-    Happening.UPGRADED: "ALERT",
+    Happening.RAISED: "confirmed",
     Happening.DELIVERED: "told",
     Happening.FAILED: "not told",
     Happening.ACKNOWLEDGED: "answered",
-    Happening.MENDED: "mended",
 }
+
+
+def _stage(event: AlertEventRow, alert: AlertRow) -> str:
+    if event.sounds:
+        return "FAULT" if alert.level is Level.TECHNICAL else "ALERT"
+    return _STAGE.get(event.happening, event.happening.lower())
 
 
 def _who(row: StudyRow) -> str:
@@ -137,7 +141,7 @@ def _who(row: StudyRow) -> str:
 
 def _event_said(event: AlertEventRow, alert: AlertRow) -> str:
     if alert.level is Level.TECHNICAL:
-        return f"{sentence(Of.TECHNICAL, alert.key.first, **alert.details)}"
+        return sentence(Of.TECHNICAL, alert.key.first, **alert.details)
     if event.happening in (Happening.RAISED, Happening.UPGRADED):
         where = ", ".join(part for name in ("place", "side") if (part := event.details.get(name)))
         return f"{event.level or alert.level} ({(event.finality or alert.finality).lower()}): {where}"

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 CANNOT_START = 2  # a child's exit code: a restart would not cure it
 RESTART_AFTER_S = 1.0
-STOP_WITHIN_S = 5.0
+STOP_WITHIN_S = 4.0
 LOOK_EVERY_S = 0.1
 
 

@@ -34,6 +34,8 @@ class Study:
     patient_id: str = "FAKE-0001"
     accession: str = "FAKE-A1"
     age: str = "060Y"
+    birth_date: str = "19660101"
+    sex: str = "F"
     date: str = "20260101"
     time: str = "120000"
     description: str = "CT HEAD WITHOUT CONTRAST (PHANTOM)"
@@ -165,7 +167,7 @@ def _header(study: Study, sop_class: str, sop_uid: str) -> FileDataset:
     ds.StudyTime = ds.SeriesTime = ds.ContentTime = study.time
     ds.StudyDescription, ds.AccessionNumber, ds.StudyID = study.description, study.accession, "1"
     ds.PatientName, ds.PatientID, ds.PatientAge = study.patient_name, study.patient_id, study.age
-    ds.PatientBirthDate, ds.PatientSex, ds.ReferringPhysicianName = "", "O", ""
+    ds.PatientBirthDate, ds.PatientSex, ds.ReferringPhysicianName = study.birth_date, study.sex, ""
     ds.Manufacturer, ds.ManufacturerModelName, ds.InstitutionName = "BLEEDWATCH", "PHANTOM", "NOWHERE"
     return ds
 

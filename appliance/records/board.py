@@ -5,8 +5,8 @@ Light on purpose: no embedding, no heat map, no header that is not shown, so tha
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -15,10 +15,10 @@ from appliance.core.headers import SliceGeometry, StudyFacts
 from appliance.core.ledger import AlertEventRow, AlertRow, Finding, ReadingRow, SeriesRow, StudyRow
 from appliance.core.words import Level, Outcome, SeriesVerdict, StudyState
 from appliance.records.alerts import alerts_of_studies, alerts_on_board, events_of, last_event_id
+from appliance.records.counts import BoardCounts, count_day
 from appliance.records.ledger import Connection
-from appliance.records.models import series as series_table
 from appliance.records.models import slice_, study
-from appliance.records.readings import latest_readings, readings_of
+from appliance.records.readings import latest_readings, reading_by_id, readings_of
 from appliance.records.series import series_of_studies
 from appliance.records.shapes import geometry_in
 from appliance.records.studies import changed_studies, open_studies, studies_by_id, studies_since, unseen_studies
@@ -78,11 +78,15 @@ class BoardStudy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardAlert:
-    """One alert on the stage or in a band, with its whole life, oldest event first. `study` of a clinical one."""
+    """One alert on the stage or in a band, with its whole life, oldest event first. `study` of a clinical one.
+
+    `made_it`: the finding of the reading that made it news; later readings may point elsewhere.
+    """
 
     alert: AlertRow
     events: tuple[AlertEventRow, ...]
     study: BoardStudy | None = None
+    made_it: Finding | None = None
 
     @property
     def changed(self) -> AlertEventRow:
@@ -96,18 +100,6 @@ class BoardAlert:
             if event.id == self.alert.sounding_event_id:
                 return event
         return [event for event in self.events if event.happening in (Happening.RAISED, Happening.UPGRADED)][-1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoardCounts:
-    """Sums of the day, over the studies that may be a head CT; `studies` over all."""
-
-    heads: int = 0
-    read: int = 0
-    landing: int = 0
-    incomplete: int = 0
-    not_analysed: int = 0
-    studies: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +171,7 @@ def read_board(
     of_alerts = studies_by_id(r, {alert.study_id for alert in alerts if alert.study_id is not None})
     studies = _board_studies(r, (*open_, *unseen, *closed, *of_alerts), memory)
     board_alerts = [
-        BoardAlert(
-            alert=alert,
-            events=tuple(events_of(r, alert.id)),
-            study=studies.get(alert.study_id) if alert.study_id is not None else None,
-        )
-        for alert in alerts
+        _board_alert(r, alert, studies.get(alert.study_id) if alert.study_id is not None else None) for alert in alerts
     ]
     return Board(
         alarms=tuple(one for one in board_alerts if one.alert.level is not Level.TECHNICAL),
@@ -192,10 +179,17 @@ def read_board(
         unseen=tuple(studies[one.id] for one in unseen),
         landing=tuple(studies[one.id] for one in reversed(open_)),
         closed=tuple(studies[one.id] for one in closed),
-        counts=_counts(r, midnight_ns),
+        counts=count_day(r, midnight_ns),
         last_landed_ns=r.execute(sa.select(sa.func.max(study.c.last_landed_ns))).scalar(),
         last_event_id=last_event_id(r),
     )
+
+
+def _board_alert(r: Connection, alert: AlertRow, study: BoardStudy | None) -> BoardAlert:
+    whole = BoardAlert(alert=alert, events=tuple(events_of(r, alert.id)), study=study)
+    reading_id = whole.news.reading_id
+    reading = None if reading_id is None else reading_by_id(r, reading_id)
+    return replace(whole, made_it=reading.finding if reading else None)
 
 
 def _board_studies(r: Connection, rows: Iterable[StudyRow], memory: BoardMemory) -> dict[int, BoardStudy]:
@@ -292,29 +286,3 @@ def _bars(r: Connection, series_ids: Collection[int]) -> dict[int, tuple[BoardSl
 def _geometries(r: Connection, slice_ids: Collection[int]) -> dict[int, SliceGeometry]:
     chosen = sa.select(slice_.c.id, slice_.c.geometry).where(slice_.c.id.in_(list(slice_ids)))
     return {row.id: geometry_in(row.geometry) for row in r.execute(chosen)}
-
-
-def _counts(r: Connection, midnight_ns: int) -> BoardCounts:
-    head = (
-        sa.select(series_table.c.id)
-        .where((series_table.c.study_id == study.c.id) & series_table.c.may_be_head)
-        .correlate(study)
-        .exists()
-    )
-    chosen = sa.select(study.c.state, study.c.outcome, head.label("head"), sa.func.count().label("n"))
-    today = chosen.where(study.c.last_landed_ns >= midnight_ns).group_by(study.c.state, study.c.outcome, "head")
-    rows = list(r.execute(today))
-    heads = [row for row in rows if row.head]
-    closed = [row for row in heads if row.state == StudyState.CLOSED]
-    return BoardCounts(
-        heads=_sum(heads),
-        read=_sum(row for row in closed if row.outcome not in (Outcome.NOT_ANALYSED, Outcome.INCOMPLETE)),
-        landing=_sum(row for row in heads if row.state == StudyState.OPEN),
-        incomplete=_sum(row for row in closed if row.outcome == Outcome.INCOMPLETE),
-        not_analysed=_sum(row for row in closed if row.outcome == Outcome.NOT_ANALYSED),
-        studies=_sum(rows),
-    )
-
-
-def _sum(rows: Iterable[Any]) -> int:
-    return sum(row.n for row in rows)

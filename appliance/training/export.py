@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
 from appliance.core.engine import InputSpec, Window
+from appliance.inference.runtime import ort
 from appliance.inference.windows import apply_windows
 from appliance.training.calibrate import Calibration
 from appliance.training.network import SliceNet
@@ -47,7 +47,7 @@ def export_onnx(network: SliceNet, path: Path) -> None:
 
 def write_golden(model: Path, golden: Path, crops: NDArray[np.int16]) -> None:
     """Keep head's boxes (int16 HU, n x 224 x 224) and the FP32 answers that the model gave on them."""
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     logits, heat = [], []
     for crop in crops:
         image = apply_windows(crop.astype(np.float32), INPUT)[None]

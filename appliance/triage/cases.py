@@ -29,6 +29,7 @@ class SeriesCase:
     slices: dict[int, SliceRow] = field(default_factory=dict)
     arrivals_s: list[float] = field(default_factory=list)
     failed: dict[int, int] = field(default_factory=dict)  # times that the engine did not answer, by slice
+    failed_s: float = float("-inf")  # when it last did not
     revisions: int = 0  # final readings so far
     standing: SeriesStanding | None = None  # of the last final reading
     told: Level | None = None  # what this series has raised

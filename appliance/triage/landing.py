@@ -3,15 +3,10 @@
 The order is fixed. A file is safe in the store before a row says so, and a row says so before the inbox lets it go.
 """
 
-import errno
 import logging
-import os
-import shutil
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 from time import perf_counter
 
 from appliance.core.errors import Fault
@@ -19,30 +14,27 @@ from appliance.core.headers import Header
 from appliance.core.ledger import FileRow, SeriesChange, SliceRow
 from appliance.core.reads import Hounsfield, ReadFile
 from appliance.core.times import Now
-from appliance.core.words import FileVerdict, SeriesState, SeriesVerdict, StudyState
-from appliance.exams.registry import EXAMS
+from appliance.core.words import FileVerdict
 from appliance.imaging.reading import MAX_FILE
 from appliance.intake.inbox import Candidate, Inbox
-from appliance.intake.plain_file import identity_of, read_regular
+from appliance.intake.names import path_text
+from appliance.intake.plain_file import read_regular
 from appliance.intake.reader_pool import Died, ReaderPool
 from appliance.intake.sniff import is_temp_name
-from appliance.records.files import files_still_landed, mark_removed, record_file
+from appliance.records.files import record_file
 from appliance.records.ledger import Ledger
-from appliance.records.series import apply_series_change, open_series, update_series_facts
+from appliance.records.series import apply_series_change
 from appliance.records.slices import take_slice
-from appliance.records.studies import note_landing, open_study, reopen_study, update_study_facts
+from appliance.records.studies import note_landing, update_study_facts
 from appliance.store.shelf import Shelf, shelf_name
-from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
-from appliance.triage.judging import EXAM
+from appliance.triage.cases import SeriesCase, StudyCase
+from appliance.triage.placing import Placing
 from appliance.triage.technical import TechnicalAlerts
 
 log = logging.getLogger(__name__)
 
 POISON_AFTER = 2  # readers that one file may stop
 READ_AHEAD = 4  # files with the readers: two in their hands, two that follow at once
-REST_S = 600.0  # a file that cannot be taken leaves an owned inbox after this long unchanged
-
-_LEAVES = frozenset({FileVerdict.TAKEN, FileVerdict.DUPLICATE})
 
 
 @dataclass(slots=True)
@@ -81,62 +73,20 @@ class Landing:
         self,
         *,
         inbox: Inbox,
-        owned: bool,
-        set_aside_folder: Path,
         pool: ReaderPool,
         shelf: Shelf,
         ledger: Ledger,
-        cases: OpenCases,
+        placing: Placing,
         technical: TechnicalAlerts,
-        ages_years: Callable[[], tuple[float, float]],
     ) -> None:
         self._inbox = inbox
-        self._owned = owned
-        self._set_aside_folder = set_aside_folder
         self._pool = pool
         self._shelf = shelf
         self._ledger = ledger
-        self._cases = cases
+        self._placing = placing
         self._technical = technical
-        self._ages_years = ages_years
         self._again: deque[_Job] = deque()
         self._restoring: set[int] = set()
-
-    # -- after a restart ---------------------------------------------------------------------------
-
-    def reconcile(self, now: Now) -> None:
-        """Looks at every file with a verdict that still lies in the inbox.
-
-        Remembered if nothing about it has changed, and if its bytes are those in the store it may leave; else looked at
-        anew.
-        """
-        with self._ledger.reading() as read:
-            rows = files_still_landed(read)
-        gone: list[int] = []
-        for file_id, row in rows:
-            name = _name_of(row.path)
-            path = self._inbox.root / name
-            try:
-                same = identity_of(path.lstat()) == row.identity
-            except OSError:
-                gone.append(file_id)
-                continue
-            if not same:
-                continue
-            leaves = row.verdict in _LEAVES
-            if not (leaves and self._owned) or self._has_bytes(path, row.sha256):
-                self._inbox.remember(name, row.identity, file_id=file_id, leaves=leaves, now=now)
-        if gone:
-            with self._ledger.writing() as write:
-                mark_removed(write, gone)
-
-    @staticmethod
-    def _has_bytes(path: Path, file_sha256: str) -> bool:
-        try:
-            data, _ = read_regular(path, MAX_FILE)
-        except Fault:
-            return False
-        return sha256(data).hexdigest() == file_sha256
 
     # -- to the readers ----------------------------------------------------------------------------
 
@@ -236,12 +186,12 @@ class Landing:
         """DECLINED, IGNORED, SET_ASIDE. A declined file of CT kind opens its series; a set-aside one marks its study."""
         header, study, series = read.header, None, None
         if header and read.verdict is FileVerdict.DECLINED:
-            study = self._study(header, now)
-            series = self._series(study, header, now, declined_by=read.reason)
+            study = self._placing.study_of(header, now)
+            series = self._placing.series_of(study, header, now, declined_by=read.reason)
         elif header and read.verdict is FileVerdict.SET_ASIDE:
-            study = self._cases.find(header, now)
+            study = self._placing.known_study_of(header, now)
         if study is not None:
-            self._reopen(study, series, now)
+            self._placing.reopen(study, series, now)
         row = self._file_row(job.candidate, job.file_sha256, read.verdict, read.reason, read.study_uid, now)
         with self._ledger.writing() as write:
             file_id = record_file(write, replace(row, details=dict(read.details)))
@@ -253,13 +203,13 @@ class Landing:
 
     def _take(self, job: _Job, read: ReadFile, now: Now) -> Taken | None:
         assert read.header is not None and read.hu is not None and read.header.geometry is not None
-        study = self._study(read.header, now)
-        series = self._series(study, read.header, now, declined_by="")
+        study = self._placing.study_of(read.header, now)
+        series = self._placing.series_of(study, read.header, now, declined_by="")
         same_sop = [row for row in series.slices.values() if row.sop_uid == read.header.sop_uid]
         if any(row.pixel_sha256 == read.pixel_sha256 for row in same_sop):
             self._duplicate(job, study, read.header, now)
             return None
-        self._reopen(study, series, now)
+        self._placing.reopen(study, series, now)
         begin_s = perf_counter()
         name = shelf_name(
             study_uid=read.header.study.study_uid,
@@ -313,50 +263,7 @@ class Landing:
         study.row = replace(study.row, facts=header.study)
         self._inbox.answer(job.candidate, file_id=file_id, leaves=True, now=now)
 
-    # -- studies and series ------------------------------------------------------------------------
-
-    def _study(self, header: Header, now: Now) -> StudyCase:
-        case = self._cases.find(header, now)
-        if case is None:
-            with self._ledger.writing() as write:
-                row = open_study(write, header.study, now.wall_ns)
-            return self._cases.add(row, now)
-        return case
-
-    def _reopen(self, study: StudyCase, series: SeriesCase | None, now: Now) -> None:
-        """Something of the study has landed: what was closed is awaited again."""
-        study.last_landed_s = now.monotonic_s
-        series_was_closed = series is not None and not series.is_open
-        if study.row.state is StudyState.OPEN and not series_was_closed:
-            return
-        with self._ledger.writing() as write:
-            if study.row.state is StudyState.CLOSED:
-                reopen_study(write, study.row.id, now.wall_ns)
-                study.row = replace(study.row, state=StudyState.OPEN, closed_ns=None)
-            if series is not None and series_was_closed:
-                apply_series_change(write, SeriesChange(series_id=series.row.id, state=SeriesState.OPEN))
-                series.row = replace(series.row, state=SeriesState.OPEN, closed_ns=None)
-                series.arrivals_s.clear()
-
-    def _series(self, study: StudyCase, header: Header, now: Now, *, declined_by: str) -> SeriesCase:
-        """The series of a header, opened if it is new, judged anew if it was declined."""
-        verdict, reasons, may_be_head = EXAMS[EXAM].header_verdict(
-            header.series, header.geometry, header.study, self._ages_years(), declined_by
-        )
-        case = study.series.get(header.series.series_uid)
-        if case is None:
-            with self._ledger.writing() as write:
-                row = open_series(write, study.row.id, header.series, verdict, reasons, may_be_head, now.wall_ns)
-            case = study.series[header.series.series_uid] = SeriesCase(row=row)
-        elif case.row.verdict is SeriesVerdict.DECLINED and verdict is SeriesVerdict.READ:
-            change = SeriesChange(series_id=case.row.id, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
-            with self._ledger.writing() as write:
-                apply_series_change(write, change)
-                update_series_facts(write, case.row.id, header.series)
-            case.row = replace(case.row, facts=header.series, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
-        return case
-
-    # -- rows and leaving --------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------
 
     def _refuse_settled(self, candidate: Candidate, verdict: FileVerdict, reason: str, now: Now) -> None:
         """For what may still change in the next moment: names of transfers, empty files, missing permissions."""
@@ -386,7 +293,7 @@ class Landing:
         candidate: Candidate, file_sha256: str, verdict: FileVerdict, reason: str, study_uid: str, now: Now
     ) -> FileRow:
         return FileRow(
-            path=_path_text(candidate.name),
+            path=path_text(candidate.name),
             identity=candidate.identity,
             sha256=file_sha256,
             verdict=verdict,
@@ -394,67 +301,6 @@ class Landing:
             landed_ns=candidate.landed_ns,
             study_uid=study_uid,
         )
-
-    def let_go(self, now: Now) -> None:
-        """Second looks: what is safe and unchanged leaves an owned inbox; what cannot be taken moves aside after a while."""
-        unchanged = self._inbox.second_looks(now)
-        if not self._owned:
-            return
-        left = [answered.file_id for name, answered in unchanged if self._remove(name)]
-        left += [
-            answered.file_id
-            for name, answered in self._inbox.resting(now, REST_S)
-            if self._move_aside(name, answered.file_id)
-        ]
-        if left:
-            with self._ledger.writing() as write:
-                mark_removed(write, left)
-
-    def _remove(self, name: str) -> bool:
-        (self._inbox.root / name).unlink(missing_ok=True)
-        self._inbox.forget(name)
-        return True
-
-    def _move_aside(self, name: str, file_id: int) -> bool:
-        """A plain file moves; a link, pipe or device stays where it is, for a person to see."""
-        path = self._inbox.root / name
-        if path.is_symlink() or not path.is_file():
-            return False
-        self._set_aside_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target = self._set_aside_folder / f"file-{file_id}"
-        try:
-            path.rename(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                log.warning("a file could not be moved aside", extra={"facts": {"file": file_id}})
-                return False
-            _copy_durably(path, target)
-            path.unlink(missing_ok=True)
-        self._inbox.forget(name)
-        return True
-
-
-def _copy_durably(path: Path, target: Path) -> None:
-    with open(path, "rb") as source, open(target, "wb") as copy:
-        shutil.copyfileobj(source, copy)
-        copy.flush()
-        os.fsync(copy.fileno())
-
-
-_HEX = "hex:"
-
-
-def _path_text(name: str) -> str:
-    """A name as text that any database takes: names that are not UTF-8 as hexadecimal bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return _HEX + os.fsencode(name).hex()
-    return name
-
-
-def _name_of(path_text: str) -> str:
-    return os.fsdecode(bytes.fromhex(path_text.removeprefix(_HEX))) if path_text.startswith(_HEX) else path_text
 
 
 def _ms_since(begin_s: float) -> float:

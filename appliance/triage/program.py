@@ -22,7 +22,11 @@ from appliance.records.ledger import Ledger
 from appliance.settings import Settings
 from appliance.store.shelf import Shelf
 from appliance.triage.cases import OpenCases
+from appliance.triage.judging import EngineUsed
 from appliance.triage.landing import Landing
+from appliance.triage.leaving import Leaving
+from appliance.triage.placing import Placing
+from appliance.triage.scoring import Scoring
 from appliance.triage.technical import PROGRAM, TechnicalAlerts
 from appliance.triage.triage import Triage
 
@@ -40,26 +44,20 @@ def make_triage(
     inbox = Inbox(settings.inbox.folder)
     cases = OpenCases(ledger, engine.card)
     technical = TechnicalAlerts(ledger)
-    landing = Landing(
-        inbox=inbox,
-        owned=settings.inbox.owned,
-        set_aside_folder=settings.set_aside_folder,
-        pool=pool,
-        shelf=shelf,
-        ledger=ledger,
-        cases=cases,
-        technical=technical,
-        ages_years=lambda: engine.card.ages_years,
-    )
+    placing = Placing(ledger=ledger, cases=cases, ages_years=engine.card.ages_years)
+    landing = Landing(inbox=inbox, pool=pool, shelf=shelf, ledger=ledger, placing=placing, technical=technical)
     return Triage(
         ledger=ledger,
         shelf=shelf,
         inbox=inbox,
         watcher=watcher,
         landing=landing,
+        leaving=Leaving(
+            inbox=inbox, owned=settings.inbox.owned, set_aside_folder=settings.set_aside_folder, ledger=ledger
+        ),
+        scoring=Scoring(engine=engine, shelf=shelf, cases=cases, landing=landing, placing=placing, technical=technical),
         cases=cases,
-        technical=technical,
-        engine=engine,
+        used=EngineUsed(card=engine.card, backend=engine.backend.name),
     )
 
 

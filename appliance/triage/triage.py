@@ -1,14 +1,11 @@
 """The loop that joins the rooms: what lands is read, placed, scored, judged and told of. One thread owns all of it."""
 
 import logging
-from collections import OrderedDict
-from dataclasses import dataclass, replace
-from time import perf_counter
+from dataclasses import replace
 from typing import Final
 
 from appliance.core.alerts import Happening, Step
 from appliance.core.completeness import Complete
-from appliance.core.errors import Fault
 from appliance.core.evidence import finding_details
 from appliance.core.ledger import (
     AlertChange,
@@ -17,13 +14,10 @@ from appliance.core.ledger import (
     ReadingRow,
     ScoredSlice,
     SeriesChange,
-    SliceRow,
 )
 from appliance.core.outcome import SeriesStanding, study_outcome
-from appliance.core.reads import Hounsfield
 from appliance.core.times import Now
 from appliance.core.words import Finality, Level, SeriesState, SeriesVerdict, StudyState
-from appliance.inference.loading import LoadedEngine
 from appliance.intake.inbox import SWEEP_BUSY_S, SWEEP_IDLE_S, Inbox
 from appliance.intake.watch import Watcher
 from appliance.reading.series_reader import (
@@ -33,7 +27,6 @@ from appliance.reading.series_reader import (
     read_early,
     read_whole,
 )
-from appliance.reading.slice_reader import read_slice
 from appliance.records.alerts import find_alert, status_of
 from appliance.records.judgement import commit_judgement
 from appliance.records.ledger import Ledger
@@ -43,25 +36,15 @@ from appliance.store.shelf import Shelf
 from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
 from appliance.triage.judging import EngineUsed, Standing, change_of, clinical_key, reading_of, step_of
 from appliance.triage.landing import Landing
-from appliance.triage.technical import TechnicalAlerts
+from appliance.triage.leaving import Leaving
+from appliance.triage.scoring import Scored, Scoring
 
 log = logging.getLogger(__name__)
 
 STUDY_QUIET_S: Final = 30.0
 STUDY_QUIET_PAGES_S: Final = 600.0  # a study of localizers, summaries and reports alone: the scan itself may follow
 _PAGES: Final = frozenset({"localizer", "secondary-capture"})
-ENGINE_TRIES: Final = 3
-ENGINE_RETRY_S: Final = 1.0
-HOUNSFIELD_IN_MEMORY: Final = 64  # slices; half a megabyte each
-
-
-@dataclass(slots=True)
-class _Pace:
-    """When the loop does what it does not do at each tick."""
-
-    swept_s: float = float("-inf")
-    engine_again_s: float = float("-inf")
-    engine_rests: bool = False
+STUDY_OWES_S: Final = 600.0  # longest that a study stays open for slices that the engine owes
 
 
 class Triage:
@@ -75,28 +58,27 @@ class Triage:
         inbox: Inbox,
         watcher: Watcher | None,
         landing: Landing,
+        leaving: Leaving,
+        scoring: Scoring,
         cases: OpenCases,
-        technical: TechnicalAlerts,
-        engine: LoadedEngine,
+        used: EngineUsed,
     ) -> None:
         self._ledger = ledger
         self._shelf = shelf
         self._inbox = inbox
         self._watcher = watcher
         self._landing = landing
+        self._leaving = leaving
+        self._scoring = scoring
         self._cases = cases
-        self._technical = technical
-        self._engine = engine
-        self._used = EngineUsed(card=engine.card, backend=engine.backend.name)
-        self._hounsfield: OrderedDict[int, Hounsfield] = OrderedDict()
-        self._pace = _Pace()
-        self.scored = 0
+        self._used = used
+        self._swept_s = float("-inf")
 
     def start(self, now: Now) -> None:
         """After a restart: what was open is open again, and what lies in the inbox is held against the ledger."""
         self._shelf.sweep_drafts()
         self._cases.rebuild(now)
-        self._landing.reconcile(now)
+        self._leaving.reconcile(now)
         self._sweep(now)
 
     def tick(self, now: Now) -> None:
@@ -104,15 +86,21 @@ class Triage:
         self._hear(now)
         self._landing.send(now)
         for taken in self._landing.receive(now):
-            self._keep(taken.row, taken.hu)
+            self._scoring.keep(taken.row, taken.hu)
         self._landing.send(now)
-        self._score_most_urgent(now)
+        if scored := self._scoring.most_urgent(now):
+            self._judge_early(scored, now)
         self._close(now)
-        self._landing.let_go(now)
+        self._leaving.let_go(now)
 
     def has_work(self) -> bool:
-        """A slice waits for its score, and the engine is not left in peace after a fault: do not rest."""
-        return not self._pace.engine_rests and any(self._owed_of(series) for study in self._cases for series in study.series.values())
+        """A slice waits for its score: do not rest."""
+        return self._scoring.has_work()
+
+    @property
+    def scored(self) -> int:
+        """Slices scored since the start."""
+        return self._scoring.scored
 
     @property
     def open_studies(self) -> int:
@@ -137,11 +125,11 @@ class Triage:
                 self._inbox.hint(hint.path, finished=hint.finished, now=now)
             lost = self._watcher.has_lost_events()
         busy = not self.is_idle()
-        if lost or now.monotonic_s - self._pace.swept_s >= (SWEEP_BUSY_S if busy else SWEEP_IDLE_S):
+        if lost or now.monotonic_s - self._swept_s >= (SWEEP_BUSY_S if busy else SWEEP_IDLE_S):
             self._sweep(now)
 
     def _sweep(self, now: Now) -> None:
-        self._pace.swept_s = now.monotonic_s
+        self._swept_s = now.monotonic_s
         try:
             self._inbox.sweep(now)
         except OSError as error:
@@ -153,90 +141,15 @@ class Triage:
             except OSError as error:
                 log.error("the inbox cannot be watched", extra={"facts": {"error": type(error).__name__}})
 
-    def _keep(self, row: SliceRow, hu: Hounsfield) -> None:
-        self._hounsfield[row.id] = hu
-        while len(self._hounsfield) > HOUNSFIELD_IN_MEMORY:
-            self._hounsfield.popitem(last=False)
-
-    # -- scoring ------------------------------------------------------------------------------------
-
-    def _owed_of(self, series: SeriesCase) -> list[SliceRow]:
-        """Slices that the engine owes and has not failed on too often."""
-        if not series.is_read:
-            return []
-        return [row for row in series.unscored() if series.failed.get(row.id, 0) < ENGINE_TRIES]
-
-    def _score_most_urgent(self, now: Now) -> None:
-        self._pace.engine_rests = now.monotonic_s < self._pace.engine_again_s
-        if self._pace.engine_rests:
-            return
-        best: tuple[tuple[bool, int], StudyCase, SeriesCase, SliceRow] | None = None
-        for study in self._cases:
-            for series in study.series.values():
-                for row in self._owed_of(series)[:1]:
-                    rank = (not self._is_suspect(series), row.landed_ns)
-                    if best is None or rank < best[0]:
-                        best = (rank, study, series, row)
-        if best is not None:
-            self._score(*best[1:], now)
-
-    def _is_suspect(self, series: SeriesCase) -> bool:
-        """An alert hangs on its next slice: one slice is positive already, and nobody has been told."""
-        points = self._used.card.points
-        positive = any(row.score and row.score.probabilities[0] >= points.early_pair for row in series.slices.values())
-        return positive and series.told is None
-
-    def _score(self, study: StudyCase, series: SeriesCase, row: SliceRow, now: Now) -> None:
-        hu = self._hounsfield_of(series, row, now)
-        if hu is None:
-            return
-        begin_s = perf_counter()
-        try:
-            score = read_slice(self._engine, hu, row.geometry)
-        except Fault as fault:
-            self._engine_failed(series, row, fault, now)
-            return
-        self._technical.mend("engine-fault", "engine", now, "the engine answers again")
-        self._hounsfield.pop(row.id, None)
-        ms = {**score.ms, "score": (perf_counter() - begin_s) * 1000}
-        series.slices[row.id] = replace(row, score=score, ms={**row.ms, **ms})
-        self.scored += 1
-        self._judge_early(study, series, ScoredSlice(slice_id=row.id, score=score, ms=ms), now)
-
-    def _hounsfield_of(self, series: SeriesCase, row: SliceRow, now: Now) -> Hounsfield | None:
-        kept = self._hounsfield.get(row.id)
-        if kept is not None:
-            return kept
-        try:
-            return self._shelf.hounsfield(row.stored)
-        except (OSError, ValueError):
-            self._restore(series, row, now)
-            return None
-
-    def _restore(self, series: SeriesCase, row: SliceRow, now: Now) -> None:
-        """Has the values made again from the stored file. Each time is a try, so that no torn file is tried for ever."""
-        try:
-            if self._landing.restore(row, now):
-                series.failed[row.id] = series.failed.get(row.id, 0) + 1
-        except OSError:
-            series.failed[row.id] = ENGINE_TRIES
-            log.error("a stored slice is gone", extra={"facts": {"slice": row.id}})
-
-    def _engine_failed(self, series: SeriesCase, row: SliceRow, fault: Fault, now: Now) -> None:
-        series.failed[row.id] = series.failed.get(row.id, 0) + 1
-        self._pace.engine_again_s = now.monotonic_s + ENGINE_RETRY_S
-        self._pace.engine_rests = True
-        log.error("the engine failed", extra={"facts": {"slice": row.id, "said": fault.message}})
-        self._technical.raise_once("engine-fault", "engine", now)
-
     # -- judging ------------------------------------------------------------------------------------
 
-    def _judge_early(self, study: StudyCase, series: SeriesCase, scored: ScoredSlice, now: Now) -> None:
+    def _judge_early(self, scored: Scored, now: Now) -> None:
         """After each slice: score, and where the evidence suffices the alert, in one transaction."""
+        study, series = scored.study, scored.series
         early = read_early(list(series.slices.values()), self._used.card)
         standing = self._standing_alert(study)
         step = step_of(standing, series, early.level, Finality.PROVISIONAL, others=self._others(study, series))
-        self._commit(study, series, early, step, (scored,), (), None, now)
+        self._commit(study, series, early, step, (scored.slice,), (), None, now)
 
     def _judge_whole(self, study: StudyCase, series: SeriesCase, complete: Complete, now: Now) -> None:
         """A series is complete: its final reading, or why its pixels decline it."""
@@ -332,7 +245,7 @@ class Triage:
                 self._cases.drop(study)  # a repeat had it looked up; nothing new came of it
                 continue
             for series in study.series.values():
-                if series.is_read and series.is_open and not self._owed_of(series):
+                if series.is_read and series.is_open and not self._scoring.owed_of(series):
                     complete = series.completeness(read_until_s)
                     if complete is not None:
                         self._judge_whole(study, series, complete, now)
@@ -343,10 +256,13 @@ class Triage:
     def _study_is_over(study: StudyCase, read_until_s: float) -> bool:
         if any(series.is_read and series.is_open for series in study.series.values()):
             return False
+        quiet_for_s = read_until_s - study.last_landed_s
+        if any(series.is_read and series.unscored() for series in study.series.values()) and quiet_for_s < STUDY_OWES_S:
+            return False
         codes = {code for series in study.series.values() for code, _ in series.row.reasons}
         pages_alone = all(not series.is_read for series in study.series.values()) and codes <= _PAGES
         quiet_s = STUDY_QUIET_PAGES_S if pages_alone else STUDY_QUIET_S
-        return read_until_s - study.last_landed_s >= quiet_s
+        return quiet_for_s >= quiet_s
 
     def _close_study(self, study: StudyCase, now: Now) -> None:
         said = replace(self._outcome_said(study), close=True)

@@ -171,8 +171,10 @@ class TestFinding:
     def test_both_sides_in_one_slice(self) -> None:
         two = np.maximum(blob(28, 45), blob(28, 10, value=150))
         faint = np.maximum(blob(28, 45), blob(28, 10, value=100))
+        speck = blob(28, 45)
+        speck[28, 10] = 200
         peak = (255.5, 391.5)
-        for heat, side in ((two, Side.BOTH), (faint, Side.LEFT)):
+        for heat, side in ((two, Side.BOTH), (faint, Side.LEFT), (speck, Side.LEFT)):
             row = scored(1, 0.0, 0.99, heat=heat)
             assert row.score is not None
             row = replace(row, score=replace(row.score, peak_rc=peak))

@@ -188,7 +188,8 @@ def test_a_page_is_counted_once_for_each_event_and_once_more_when_it_sounds(
     body = {"page": "b" * 16, "alert": alert.id, "event": alert.sounding_event_id}
     assert station.post("told", {**body, "sounded": True}).status_code == 409, "no live stream, no page"
     with station.client.stream("GET", "/stream?page=" + "b" * 16) as stream:
-        next(stream.iter_text())
+        heard = stream.iter_text()
+        next(heard)
         for sounded in (False, False, True, True, False):
             assert station.post("told", {**body, "sounded": sounded}).status_code == 200
         assert station.post("told", {**body, "event": 99999, "sounded": True}).status_code == 404

@@ -1,6 +1,7 @@
 """What becomes of a series that comes out of order, twice, torn, late or again; through the whole triage."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -37,7 +38,14 @@ def happenings(box: Box) -> list[Happening]:
 
 def acknowledge(box: Box) -> None:
     with box.ledger.writing() as write:
-        append_event(write, box.alert().id, Happening.ACKNOWLEDGED, at_ns=box.clock.now().wall_ns, by="A. Technologist", details={})
+        append_event(
+            write,
+            box.alert().id,
+            Happening.ACKNOWLEDGED,
+            at_ns=box.clock.now().wall_ns,
+            by="A. Technologist",
+            details={},
+        )
 
 
 @pytest.fixture
@@ -180,8 +188,6 @@ def test_two_pictures_under_one_number_are_both_read(make_box: MakeBox, keen: Lo
 
 def any_of(box: Box, file: PhantomFile) -> float:
     """The logit of "any" that the box gave a file."""
-    from hashlib import sha256
-
     (row,) = (row for row in box.slices() if row.file_sha256 == sha256(file.data).hexdigest())
     assert row.score is not None
     return float(row.score.logits[0])

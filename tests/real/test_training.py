@@ -19,9 +19,9 @@ from appliance.training.recipe import BadRecipe, Recipe, read_recipe  # noqa: E4
 from appliance.training.selfcheck import check, figures  # noqa: E402
 
 SMOKE = """\
-heads = 6
-steps = 90
-batch = 12
+heads = 4
+steps = 70
+batch = 10
 learning_rate = 3e-3
 average = 0.9
 calibration_exams = 4
@@ -32,7 +32,7 @@ threads = 2
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("heads")
-    make_cache(folder, range(6), INPUT, lambda: None)
+    make_cache(folder, range(4), INPUT, lambda: None)
     return folder
 
 
@@ -55,9 +55,9 @@ def test_a_recipe_tells_all_its_faults_at_once(tmp_path: Path) -> None:
 
 
 def test_the_cache_holds_twins_that_differ_by_the_bleed(heads: Path) -> None:
-    slices = read_cache(heads, range(6))
+    slices = read_cache(heads, range(4))
     bleeding = np.flatnonzero(slices.labels[:, 0])
-    assert bleeding.size > 10
+    assert bleeding.size > 5
     for k in bleeding:
         twin = slices.twin[k]
         assert slices.labels[twin].max() == 0
@@ -67,13 +67,13 @@ def test_the_cache_holds_twins_that_differ_by_the_bleed(heads: Path) -> None:
 
 
 def test_a_run_that_was_cut_off_goes_on(heads: Path, tmp_path: Path) -> None:
-    slices = read_cache(heads, range(6))
+    slices = read_cache(heads, range(4))
     steps: list[int] = []
-    short = Recipe(heads=6, steps=4, batch=6, checkpoint_steps=2)
+    short = Recipe(heads=4, steps=4, batch=6, checkpoint_steps=2)
     train_network(slices, short, INPUT, tmp_path / "c.pt", lambda step, loss: steps.append(step))
     train_network(
         slices,
-        Recipe(heads=6, steps=6, batch=6, checkpoint_steps=2),
+        Recipe(heads=4, steps=6, batch=6, checkpoint_steps=2),
         INPUT,
         tmp_path / "c.pt",
         lambda step, loss: steps.append(step),
@@ -82,8 +82,8 @@ def test_a_run_that_was_cut_off_goes_on(heads: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_recipe_gives_the_same_network(heads: Path, tmp_path: Path) -> None:
-    slices = read_cache(heads, range(6))
-    recipe = Recipe(heads=6, steps=3, batch=6)
+    slices = read_cache(heads, range(4))
+    recipe = Recipe(heads=4, steps=3, batch=6)
     losses: list[list[float]] = [[], []]
     for run in (0, 1):
         train_network(slices, recipe, INPUT, tmp_path / f"{run}.pt", lambda _, loss, run=run: losses[run].append(loss))
@@ -102,8 +102,8 @@ def test_a_smoke_recipe_ends_in_an_engine_that_beats_chance(heads: Path, tmp_pat
     assert (out / "model.onnx").stat().st_size <= 15 * 1024 * 1024
     assert (out / "golden.npz").stat().st_size <= 1024 * 1024
     engine = load_engine(out)  # hash, shape and golden test
-    answer = figures(check(out, 6, HELD_OUT_SEED + 40), engine)
-    assert answer["bleeding"] >= 2
+    answer = figures(check(out, 4, HELD_OUT_SEED + 40), engine)
+    assert answer["bleeding"] >= 1
     assert answer["slice_auc_any"] > 0.6
     points = engine.card.points
     assert 0 < points.review < points.critical < points.early_single < 1

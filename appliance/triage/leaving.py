@@ -1,0 +1,110 @@
+"""How files leave an owned inbox: never before they are safe, and never without a second look."""
+
+import errno
+import logging
+import os
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+from appliance.core.errors import Fault
+from appliance.core.times import Now
+from appliance.imaging.reading import MAX_FILE
+from appliance.intake.inbox import Inbox
+from appliance.intake.names import name_of
+from appliance.intake.plain_file import has_writer, identity_of, read_regular
+from appliance.records.files import SAFE, files_still_landed, mark_removed
+from appliance.records.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+REST_S = 600.0  # a file that cannot be taken leaves an owned inbox after this long unchanged
+
+
+class Leaving:
+    """Takes out of an owned inbox what has its verdict. A shared one is left as it is."""
+
+    def __init__(self, *, inbox: Inbox, owned: bool, set_aside_folder: Path, ledger: Ledger) -> None:
+        self._inbox = inbox
+        self._owned = owned
+        self._set_aside_folder = set_aside_folder
+        self._ledger = ledger
+
+    def reconcile(self, now: Now) -> None:
+        """Looks at every file with a verdict that still lies in the inbox.
+
+        Remembered if nothing about it has changed, and if its bytes are those in the store it may leave; else looked at
+        anew.
+        """
+        with self._ledger.reading() as read:
+            rows = files_still_landed(read)
+        gone: list[int] = []
+        for file_id, row in rows:
+            name = name_of(row.path)
+            path = self._inbox.root / name
+            try:
+                same = identity_of(path.lstat()) == row.identity
+            except OSError:
+                gone.append(file_id)
+                continue
+            if not same:
+                continue
+            leaves = row.verdict in SAFE
+            if not (leaves and self._owned) or self._has_bytes(path, row.sha256):
+                self._inbox.remember(name, row.identity, file_id=file_id, leaves=leaves, now=now)
+        if gone:
+            with self._ledger.writing() as write:
+                mark_removed(write, gone)
+
+    @staticmethod
+    def _has_bytes(path: Path, file_sha256: str) -> bool:
+        try:
+            data, _ = read_regular(path, MAX_FILE)
+        except Fault:
+            return False
+        return sha256(data).hexdigest() == file_sha256
+
+    def let_go(self, now: Now) -> None:
+        """Second looks: what is safe and unchanged leaves an owned inbox; what cannot be taken moves aside after a while."""
+        unchanged = self._inbox.second_looks(now)
+        if not self._owned:
+            return
+        left = [answered.file_id for name, answered in unchanged if self._remove(name)]
+        left += [
+            answered.file_id
+            for name, answered in self._inbox.resting(now, REST_S)
+            if self._move_aside(name, answered.file_id)
+        ]
+        if left:
+            with self._ledger.writing() as write:
+                mark_removed(write, left)
+
+    def _remove(self, name: str) -> bool:
+        (self._inbox.root / name).unlink(missing_ok=True)
+        self._inbox.forget(name)
+        return True
+
+    def _move_aside(self, name: str, file_id: int) -> bool:
+        """A plain file moves unless somebody writes it; a link, pipe or device stays, for a person to see."""
+        path = self._inbox.root / name
+        if path.is_symlink() or not path.is_file() or has_writer(path):
+            return False
+        self._set_aside_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = self._set_aside_folder / f"file-{file_id}"
+        try:
+            path.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                log.warning("a file could not be moved aside", extra={"facts": {"file": file_id}})
+                return False
+            _copy_durably(path, target)
+            path.unlink(missing_ok=True)
+        self._inbox.forget(name)
+        return True
+
+
+def _copy_durably(path: Path, target: Path) -> None:
+    with open(path, "rb") as source, open(target, "wb") as copy:
+        shutil.copyfileobj(source, copy)
+        copy.flush()
+        os.fsync(copy.fileno())

@@ -1,0 +1,69 @@
+"""The study and the series of a landed file: found, opened, opened again, judged by header."""
+
+from dataclasses import replace
+
+from appliance.core.headers import Header
+from appliance.core.ledger import SeriesChange
+from appliance.core.times import Now
+from appliance.core.words import SeriesState, SeriesVerdict, StudyState
+from appliance.exams.registry import EXAMS
+from appliance.records.ledger import Ledger
+from appliance.records.series import apply_series_change, open_series, update_series_facts
+from appliance.records.studies import open_study, reopen_study
+from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
+from appliance.triage.judging import EXAM
+
+
+class Placing:
+    """Where a file belongs. Every change stands in the ledger before it stands in a case."""
+
+    def __init__(self, *, ledger: Ledger, cases: OpenCases, ages_years: tuple[float, float]) -> None:
+        self._ledger = ledger
+        self._cases = cases
+        self._ages_years = ages_years
+
+    def known_study_of(self, header: Header, now: Now) -> StudyCase | None:
+        """The study of a header, if anything of it ever landed."""
+        return self._cases.find(header, now)
+
+    def study_of(self, header: Header, now: Now) -> StudyCase:
+        """The study of a header, opened if nothing of it has landed before."""
+        case = self._cases.find(header, now)
+        if case is None:
+            with self._ledger.writing() as write:
+                row = open_study(write, header.study, now.wall_ns)
+            return self._cases.add(row, now)
+        return case
+
+    def reopen(self, study: StudyCase, series: SeriesCase | None, now: Now) -> None:
+        """Something of the study has landed: what was closed is awaited again."""
+        study.last_landed_s = now.monotonic_s
+        series_was_closed = series is not None and not series.is_open
+        if study.row.state is StudyState.OPEN and not series_was_closed:
+            return
+        with self._ledger.writing() as write:
+            if study.row.state is StudyState.CLOSED:
+                reopen_study(write, study.row.id, now.wall_ns)
+                study.row = replace(study.row, state=StudyState.OPEN, closed_ns=None)
+            if series is not None and series_was_closed:
+                apply_series_change(write, SeriesChange(series_id=series.row.id, state=SeriesState.OPEN))
+                series.row = replace(series.row, state=SeriesState.OPEN, closed_ns=None)
+                series.arrivals_s.clear()
+
+    def series_of(self, study: StudyCase, header: Header, now: Now, *, declined_by: str) -> SeriesCase:
+        """The series of a header, opened if it is new, judged anew if it was declined."""
+        verdict, reasons, may_be_head = EXAMS[EXAM].header_verdict(
+            header.series, header.geometry, header.study, self._ages_years, declined_by
+        )
+        case = study.series.get(header.series.series_uid)
+        if case is None:
+            with self._ledger.writing() as write:
+                row = open_series(write, study.row.id, header.series, verdict, reasons, may_be_head, now.wall_ns)
+            case = study.series[header.series.series_uid] = SeriesCase(row=row)
+        elif case.row.verdict is SeriesVerdict.DECLINED and verdict is SeriesVerdict.READ:
+            change = SeriesChange(series_id=case.row.id, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
+            with self._ledger.writing() as write:
+                apply_series_change(write, change)
+                update_series_facts(write, case.row.id, header.series)
+            case.row = replace(case.row, facts=header.series, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
+        return case
