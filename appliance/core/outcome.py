@@ -84,8 +84,12 @@ def study_outcome(series: Sequence[SeriesStanding], *, set_aside: int = 0) -> tu
 
 
 def _why_not(series: Sequence[SeriesStanding]) -> tuple[str, dict[str, str]]:
-    """The series that may be a head says why; where none may, the first. its code stays as {reason}."""
+    """The fullest series that may be a head says why: a scan before its scout. Where none may be, the first.
+
+    Its code stays as {reason}.
+    """
     heads = [one for one in series if one.may_be_head and one.reasons] or [one for one in series if one.may_be_head]
+    heads.sort(key=lambda one: one.slices, reverse=True)
     said = next((one.reasons[0] for one in (heads or series) if one.reasons), None)
     code = "no-eligible-series" if heads else "no-head"
     if said is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from appliance.inference.manifest import read_engine
 from appliance.operations.demo_box import LOOK_EVERY_S, Stopped, ThrowAway, running, throw_away
@@ -134,7 +134,7 @@ class _Scanner:
 @contextmanager
 def _bars(console: Console) -> Iterator[Progress]:
     """A bar below the lines, on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield bars
 

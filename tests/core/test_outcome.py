@@ -157,3 +157,10 @@ def test_how_many_slices_a_head_needs(n: int, spacing_mm: float, enough: bool) -
 
 def test_without_a_spacing_the_count_decides() -> None:
     assert least_slices(None) == least_slices(0.0) == LEAST_SLICES
+
+
+def test_a_scan_that_was_declined_speaks_before_its_scout() -> None:
+    scout = SeriesStanding(verdict=SeriesVerdict.DECLINED, reasons=(("localizer", {}),), slices=1)
+    bone = SeriesStanding(verdict=SeriesVerdict.DECLINED, reasons=(("bone-kernel", {}),), slices=30)
+    _, reasons = study_outcome([scout, bone])
+    assert reasons[0][1]["reason"] == "bone-kernel"

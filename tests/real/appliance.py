@@ -44,16 +44,17 @@ def with_points(engine: LoadedEngine, points: Points) -> LoadedEngine:
 
 
 class Clock:
-    """The machine's two clocks, and how far the tests have moved them on. Never back: readers' deadlines hang on it."""
+    """Both clocks of a box. They stand unless a test moves them on, so that a busy machine changes nothing."""
 
     def __init__(self) -> None:
-        self._ahead_s = 0.0
+        self._now = now()
 
     def now(self) -> Now:
-        return now().plus(self._ahead_s)
+        return self._now
 
     def move(self, seconds: float) -> None:
-        self._ahead_s += seconds
+        """Never back: the deadlines of the readers, which boxes share, hang on it."""
+        self._now = self._now.plus(seconds)
 
 
 def settings_of(root: Path, engine_folder: Path = ENGINE, more: str = "") -> Settings:
@@ -147,7 +148,7 @@ class Box:
                 return
 
     def hear(self, happened: Callable[[], bool], within_s: float = 5.0) -> None:
-        """Ticks at the machine's own pace until it has happened, by what the watcher hears."""
+        """Ticks until it has happened, by what the watcher hears alone: no time passes for the box."""
         end_s = time.monotonic() + within_s
         while not happened():
             assert time.monotonic() < end_s, "it has not happened"
