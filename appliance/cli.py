@@ -13,7 +13,8 @@ import click
 from appliance.core.errors import CannotStart, Fault
 from appliance.settings import read_settings
 
-CANNOT_WORK = 2
+FAILED = 1  # a fault that may pass
+CANNOT_WORK = 2  # a restart would not cure it
 DEFAULT_CONFIG = Path("/etc/bleedwatch/bleedwatch.toml")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -208,8 +209,9 @@ def main() -> None:
         click.echo(str(error), err=True)
         sys.exit(CANNOT_WORK)
     except Fault as fault:
+        # It may pass: whoever watches over this program starts it again.
         click.echo(fault.message, err=True)
-        sys.exit(CANNOT_WORK)
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Landed:
 
     arrivals_s: tuple[float, ...]
     positions_mm: tuple[float, ...]
-    header_counts: frozenset[int] = frozenset()  # every (0020,1002) that its slices name
+    header_count: int | None = None  # (0020,1002) of its first slice
 
 
 def quiet_s(arrivals_s: tuple[float, ...]) -> float:
@@ -57,7 +57,7 @@ def unique_positions(positions_mm: tuple[float, ...]) -> list[float]:
 def is_proven(landed: Landed) -> bool:
     """The header's count agrees with unique positions, the spacing has no gap, and they cover a head."""
     places = unique_positions(landed.positions_mm)
-    if len(landed.header_counts) != 1 or len(places) < FEW_SLICES or len(places) not in landed.header_counts:
+    if len(places) < FEW_SLICES or len(places) != landed.header_count:
         return False
     steps = [upper - lower for lower, upper in pairwise(places)]
     widest = median(steps) * (1 + STEP_TOLERANCE)

@@ -126,9 +126,16 @@ def near_brain(rows: Sequence[SliceRow], neighbour_mm: float) -> list[SliceRow]:
     base, the vertex, a craniotomy) hides no bleed. See docs/decisions/0004-which-slices-count.md.
     """
     places = one_per_place(rows)
-    brains_mm = [row.geometry.position_mm for row in places if scored_of(row).has_brain]
-    reach_mm = neighbour_mm + SAME_PLACE_MM
-    return [row for row in places if any(abs(row.geometry.position_mm - at_mm) <= reach_mm for at_mm in brains_mm)]
+    brains_mm = np.array([row.geometry.position_mm for row in places if scored_of(row).has_brain])
+    if not brains_mm.size:
+        return []
+    at_mm = np.array([row.geometry.position_mm for row in places])
+    # Both run from the foot, so the nearest brain is the first that does not lie below, or the one before it.
+    above = np.searchsorted(brains_mm, at_mm)
+    to_upper_mm = np.abs(brains_mm[np.minimum(above, brains_mm.size - 1)] - at_mm)
+    to_lower_mm = np.abs(at_mm - brains_mm[np.maximum(above - 1, 0)])
+    near = np.minimum(to_upper_mm, to_lower_mm) <= neighbour_mm + SAME_PLACE_MM
+    return [row for row, is_near in zip(places, near, strict=True) if is_near]
 
 
 def early_evidence(rows: Sequence[SliceRow], points: Points) -> Evidence | None:

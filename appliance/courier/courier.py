@@ -39,7 +39,7 @@ class Courier:
     ) -> None:
         """`statuses` gives the last status of a program; `random` numbers in [0, 1) for the back-off."""
         self._webhook = Webhook(policy.webhook, wall_ns) if policy.webhook else None
-        self._rounds = Rounds(ledger, self._webhook, random=random, started=started) if self._webhook else None
+        self._rounds = Rounds(ledger, self._webhook, random=random) if self._webhook else None
         self._lookout = Lookout(
             ledger,
             statuses,

@@ -20,6 +20,7 @@ from appliance.records.deliveries import (
     delivery_needless,
     due_deliveries,
     enqueue_missing,
+    last_attempt_failed,
     owed,
 )
 from appliance.records.ledger import Connection, Ledger
@@ -39,10 +40,9 @@ _SAID: Final = {
 class Rounds:
     """The outbox of the webhook. All state that matters lies in the ledger; after a restart nothing is lost."""
 
-    def __init__(self, ledger: Ledger, webhook: Webhook, *, random: Callable[[], float], started: Now) -> None:
+    def __init__(self, ledger: Ledger, webhook: Webhook, *, random: Callable[[], float]) -> None:
         self._ledger = ledger
         self._random = random
-        self._started = started
         self._senders = Senders(webhook.send)
         self._seen_version: int | None = None
         self._due_ns: int | None = None
@@ -56,12 +56,15 @@ class Rounds:
 
     @property
     def failing(self) -> bool:
-        """Whether the last answer was no, or none came. False before the first."""
+        """Whether the last answer was no, or none came; after a start what the ledger says. False before any."""
         return self._failing
 
     def tick(self, now: Now) -> None:
         """One round: records what has come back, makes what is owed, sends what is due. Never waits for a network."""
         self.record(now)
+        if self._first and not self.busy:
+            with self._ledger.reading() as r:
+                self._failing = last_attempt_failed(r, WEBHOOK)
         version = self._ledger.data_version()
         if version == self._seen_version and (self._due_ns is None or not _is_due(self._due_ns, now)):
             return
@@ -73,8 +76,8 @@ class Rounds:
     def record(self, now: Now) -> None:
         """Records what has come back."""
         for delivery, (answer, error) in self._senders.answered(now):
-            following = self._following(delivery, answer, now)
             with self._ledger.writing() as w:
+                following = self._following(w, delivery, answer, now)
                 _record(w, delivery, answer, error, following, now)
             self._senders.forget(delivery.id)
             self._failing = following.fate is not Fate.DONE
@@ -83,13 +86,11 @@ class Rounds:
             facts = {"alert": delivery.alert_id, "alert_event": delivery.event_id, "attempt": delivery.attempts + 1}
             log.log(level, said, extra={"facts": {**facts, "answer": error or answer.status}})
 
-    def _following(self, delivery: DeliveryRow, answer: Answer, now: Now) -> Next:
-        # A clock that was set forward must not make a message too old: it is at most as old as this program.
-        lived_ns = round((now.monotonic_s - self._started.monotonic_s) * NS_PER_S)
+    def _following(self, r: Connection, delivery: DeliveryRow, answer: Answer, now: Now) -> Next:
         return next_attempt(
             answer,
             attempts=delivery.attempts + 1,
-            created_ns=max(delivery.created_ns, now.wall_ns - lived_ns),
+            sounds=_is_owed(delivery, existing_alert(r, delivery.alert_id)),
             now_ns=now.wall_ns,
             random=self._random,
         )

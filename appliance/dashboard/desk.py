@@ -63,7 +63,7 @@ def see(ledger: Ledger, *, study_id: int, by: str, now_ns: int) -> Answer:
         study = study_by_id(w, study_id)
         if study is None:
             return Answer(status=404, message=GONE)
-        if study.closed_ns is None or now_ns - study.closed_ns < SETTLE_NS:
+        if study.closed_ns is None or _is_settling(study.closed_ns, now_ns):
             return Answer(status=409, message=CHANGED)
         if study.seen_by:
             return Answer(status=200, message=f"Already seen by {study.seen_by}.")
@@ -102,7 +102,12 @@ def _has_just_changed(events: list[AlertEventRow], shown_event: int, now_ns: int
     if not changes:
         return False
     last_sounding = max((event.id for event in events if event.sounds), default=0)
-    return now_ns - changes[-1].at_ns < SETTLE_NS or shown_event < last_sounding
+    return _is_settling(changes[-1].at_ns, now_ns) or shown_event < last_sounding
+
+
+def _is_settling(at_ns: int, now_ns: int) -> bool:
+    """Half a second after a change. A change from the future tells of a clock set back, which must not keep a sound on."""
+    return 0 <= now_ns - at_ns < SETTLE_NS
 
 
 def _is_known_delivery(r: Connection, alert_id: int, event_id: int, page: str, *, sounded: bool) -> bool:

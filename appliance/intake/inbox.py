@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from appliance.core.ledger import Identity
 from appliance.core.times import Now
@@ -58,6 +58,7 @@ class Answered:
     leaves: bool  # TAKEN or DUPLICATE: it may leave an owned inbox
     since_s: float
     checked: bool  # seen unchanged at its second look
+    not_before_s: float = float("-inf")  # it could not leave; not tried again before
 
 
 class Inbox:
@@ -98,8 +99,8 @@ class Inbox:
             answered = self._answered.get(name)
             try:
                 same = answered is not None and answered.identity == identity_of(entry.stat(follow_symlinks=False))
-            except FileNotFoundError:
-                continue
+            except OSError:
+                continue  # gone, or a fault of this one entry: those behind it must be found all the same
             if not same:
                 self.hint(Path(entry.path), finished=False, now=now)
         for gone in self._answered.keys() - seen:
@@ -180,7 +181,7 @@ class Inbox:
         opened again; one that somebody still writes is looked at later."""
         unchanged: list[tuple[str, Answered]] = []
         for name, answered in list(self._answered.items()):
-            if answered.checked or now.monotonic_s - answered.since_s < SECOND_LOOK_S:
+            if answered.checked or now.monotonic_s < max(answered.since_s + SECOND_LOOK_S, answered.not_before_s):
                 continue
             if not self._still_is(name, answered, now):
                 continue
@@ -198,7 +199,7 @@ class Inbox:
             (name, answered)
             for name, answered in list(self._answered.items())
             if not answered.leaves
-            and now.monotonic_s - answered.since_s >= rest_s
+            and now.monotonic_s >= max(answered.since_s + rest_s, answered.not_before_s)
             and self._still_is(name, answered, now)
         ]
 
@@ -213,6 +214,16 @@ class Inbox:
         del self._answered[name]
         self.hint(self.root / name, finished=False, now=now)
         return False
+
+    def stays(self, name: str, now: Now, for_s: float) -> None:
+        """It could not leave: it is tried again after `for_s`."""
+        answered = self._answered[name]
+        self._answered[name] = replace(answered, checked=False, not_before_s=now.monotonic_s + for_s)
+
+    def look_again(self, name: str, now: Now) -> None:
+        """Another file has come under this name: it is opened like any other."""
+        self._answered.pop(name, None)
+        self.hint(self.root / name, finished=False, now=now)
 
     def forget(self, name: str) -> None:
         """It has left the inbox."""
@@ -233,7 +244,9 @@ class Inbox:
         A file whose writer takes longer than `FILLING_PATIENCE_S` holds nobody up.
         """
         unread = list(self._in_work.values())
-        for waiting in self._waiting.values():
+        for name, waiting in self._waiting.items():
+            if is_temp_name(PurePath(name).name):
+                continue  # its rename is a landing of its own; under this name it is awaited by nobody
             in_line = waiting.identity is None or (waiting.finished and not waiting.tried)
             if in_line or now.monotonic_s - waiting.still_since_s < FILLING_PATIENCE_S:
                 unread.append(max(waiting.landed_s, waiting.still_since_s - FILLING_PATIENCE_S))

@@ -12,7 +12,7 @@ from appliance.core.words import Level
 from appliance.courier.message import study_hash
 from appliance.operations.observer import Seen
 from appliance.operations.receiver import Message
-from appliance.reading.series_reader import read_early
+from appliance.reading.series_reader import early_level
 from appliance.records.alerts import alerts_of_studies, events_of
 from appliance.records.ledger import Connection, Ledger
 from appliance.records.readings import readings_of
@@ -38,7 +38,7 @@ def evidence_slice(rows: Sequence[SliceRow], outside: Outside) -> SliceRow | Non
     scored = [row for row in rows if row.score is not None and row.sop_uid in outside.landed_ns]
     landed = sorted(scored, key=lambda row: outside.landed_ns[row.sop_uid])
     for count in range(1, len(landed) + 1):
-        if read_early(landed[:count], outside.card).level is Level.CRITICAL:
+        if early_level(landed[:count], outside.card) is Level.CRITICAL:
             return landed[count - 1]
     return None
 

@@ -4,18 +4,16 @@ Each function loads the room of its program itself, so that no program carries w
 """
 
 import logging
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 from appliance.core.errors import CannotStart
-from appliance.core.status import PageSeen, ProgramStatus
-from appliance.core.times import Now
+from appliance.core.status import ProgramStatus
 from appliance.processes.clock import now
 from appliance.processes.logs import start_logs
 from appliance.processes.signals import stop_on_signals
-from appliance.processes.status_file import read_status, remove_status, write_status
+from appliance.processes.status_file import StatusFile, read_status, remove_status
 from appliance.records.ledger import Ledger
 from appliance.settings import Settings
 
@@ -34,7 +32,7 @@ def run_dashboard(settings: Settings) -> None:
     config = DashboardConfig(
         name=said.scanner, people=said.people, host=said.host, port=said.port, linger_h=said.keep_acknowledged_h
     )
-    status = _StatusFile(settings.runtime_folder, program)
+    status = StatusFile(settings.runtime_folder, program)
     with Ledger.open(settings.database) as ledger:
         try:
             run(
@@ -60,7 +58,7 @@ def run_courier(settings: Settings) -> None:
     start_logs(program)
     said = settings.courier.webhook
     webhook = WebhookPolicy(url=said.url, secret=read_secret(said.secret_file)) if said else None
-    status = _StatusFile(settings.runtime_folder, program)
+    status = StatusFile(settings.runtime_folder, program)
     with Ledger.open(settings.database) as ledger:
         try:
             run(
@@ -92,32 +90,3 @@ def read_secret(path: Path) -> bytes:
 
 def _statuses(settings: Settings) -> Callable[[str], ProgramStatus | None]:
     return lambda program: read_status(settings.runtime_folder, program)
-
-
-class _StatusFile:
-    """How the others tell that a program lives. A folder that cannot be written costs the sign of life, not the work."""
-
-    def __init__(self, runtime: Path, program: str) -> None:
-        self._runtime = runtime
-        self._program = program
-        self._started = now()
-        self._fails = False
-
-    def beat(self, moment: Now, *, pages: tuple[PageSeen, ...] = (), faults: tuple[str, ...] = ()) -> None:
-        status = ProgramStatus(
-            program=self._program,
-            pid=os.getpid(),
-            started_ns=self._started.wall_ns,
-            beat_monotonic_s=moment.monotonic_s,
-            ready=True,
-            faults=faults,
-            pages=pages,
-        )
-        try:
-            write_status(self._runtime, status)
-        except OSError as error:
-            if not self._fails:
-                log.error("the status file cannot be written", extra={"facts": {"said": error.strerror}})
-            self._fails = True
-        else:
-            self._fails = False

@@ -5,8 +5,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from appliance.core.evidence import foot_to_head
 from appliance.core.headers import Header
 from appliance.core.ledger import Reasons, SliceRow
 from appliance.core.outcome import study_outcome
-from appliance.core.reads import ReadFile
+from appliance.core.reads import Hounsfield, ReadFile
 from appliance.core.reasons import Of, sentence
 from appliance.core.words import LABELS, FileVerdict, Outcome, SeriesVerdict
 from appliance.exams.registry import EXAMS
@@ -43,6 +43,8 @@ class _Series:
     reasons: Reasons
     may_be_head: bool
     slices: dict[int, SliceRow] = field(default_factory=dict)
+    to_ask: list[int] = field(default_factory=list)  # slices that came while the series stood DECLINED
+    engine_tries: int = 0  # 1 where the engine gave no answer for a slice
     reading: SeriesReading | None = None
 
 
@@ -99,27 +101,45 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 def score_files(files: Sequence[Path], engine: LoadedEngine, tell: Any = lambda: None) -> Score:
     """Reads every file in limited children, scores the slices of eligible series, and reads each series as a whole."""
     found = Score()
-    waiting = list(enumerate(files))[::-1]
-    answers: dict[int, tuple[Path, ReadFile]] = {}
-    handled = 0
     with ReaderPool(time.monotonic()) as pool:
-        while handled < len(files):
+        for number, read in _read_in_order(dict(enumerate(files)), pool):
+            _place(found, files[number], read, engine, number)
+            tell()
+        for series in found.series.values():
+            if series.verdict is SeriesVerdict.READ:
+                _score_late(series, files, engine, pool)
+                _read(series, engine)
+    return found
+
+
+def _score_late(series: _Series, files: Sequence[Path], engine: LoadedEngine, pool: ReaderPool) -> None:
+    """Scores what came before a header made the series READ. The files are read again: pictures are not kept."""
+    for number, read in _read_in_order({number: files[number] for number in series.to_ask}, pool):
+        row = series.slices[number]
+        if read.hu is not None and read.pixel_sha256 == row.pixel_sha256:
+            series.slices[number] = _scored(series, row, read.hu, engine)
+
+
+def _read(series: _Series, engine: LoadedEngine) -> None:
+    rows = list(series.slices.values())
+    series.reading = read_whole(rows, engine.card, complete=Complete.QUIET, engine_tries=series.engine_tries)
+    if series.reading.declined:
+        series.verdict, series.reasons = SeriesVerdict.DECLINED, series.reading.declined
+
+
+def _read_in_order(files: Mapping[int, Path], pool: ReaderPool) -> Iterator[tuple[int, ReadFile]]:
+    """Reads files in children, some at a time; yields them as given, so that the same call gives the same answer."""
+    waiting = list(files.items())[::-1]
+    answers: dict[int, ReadFile] = {}
+    for number in files:
+        while number not in answers:
             while waiting and pool.busy < READ_AHEAD:
                 _open(*waiting.pop(), pool, answers)
             for answer in pool.poll(time.monotonic()):
-                answers[answer.job[0]] = (answer.job[1], _verdict(answer.result))
-            # In the order of the paths, so that the same call gives the same answer.
-            while handled in answers:
-                _place(found, *answers.pop(handled), engine, handled)
-                handled += 1
-                tell()
-            pool.wait(0.01)
-    for series in found.series.values():
-        if series.verdict is SeriesVerdict.READ:
-            series.reading = read_whole(list(series.slices.values()), engine.card, complete=Complete.QUIET)
-            if series.reading.declined:
-                series.verdict, series.reasons = SeriesVerdict.DECLINED, series.reading.declined
-    return found
+                answers[answer.job] = _verdict(answer.result)
+            if number not in answers:
+                pool.wait(0.01)
+        yield number, answers.pop(number)
 
 
 def _verdict(result: ReadFile | Died) -> ReadFile:
@@ -128,17 +148,17 @@ def _verdict(result: ReadFile | Died) -> ReadFile:
     return result
 
 
-def _open(number: int, path: Path, pool: ReaderPool, answers: dict[int, tuple[Path, ReadFile]]) -> None:
+def _open(number: int, path: Path, pool: ReaderPool, answers: dict[int, ReadFile]) -> None:
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
-            answers[number] = path, ReadFile(verdict=FileVerdict.IGNORED, reason="special-file")
+            answers[number] = ReadFile(verdict=FileVerdict.IGNORED, reason="special-file")
             return
         data, identity = read_regular(path, MAX_FILE)
     except (OSError, Fault):
-        answers[number] = path, ReadFile(verdict=FileVerdict.SET_ASIDE, reason="not-readable")
+        answers[number] = ReadFile(verdict=FileVerdict.SET_ASIDE, reason="not-readable")
         return
-    pool.submit((number, path), data, path.name, identity.size, now_s=time.monotonic())
+    pool.submit(number, data, path.name, identity.size, now_s=time.monotonic())
 
 
 def _place(found: Score, path: Path, read: ReadFile, engine: LoadedEngine, number: int) -> None:
@@ -171,10 +191,7 @@ def _add_slice(series: _Series, read: ReadFile, engine: LoadedEngine, number: in
     same = (header.sop_uid, read.pixel_sha256)
     if any((row.sop_uid, row.pixel_sha256) == same for row in series.slices.values()):
         return FileVerdict.DUPLICATE, "same-pixels"
-    score = None
-    if series.verdict is SeriesVerdict.READ:
-        score = read_slice(engine, read.hu, header.geometry)
-    series.slices[number] = SliceRow(
+    row = SliceRow(
         id=number,
         series_id=0,
         sop_uid=header.sop_uid,
@@ -187,10 +204,25 @@ def _add_slice(series: _Series, read: ReadFile, engine: LoadedEngine, number: in
         acquired=header.acquired,
         corrections=header.corrections,
         landed_ns=0,
-        score=score,
-        ms=score.ms if score else {},
+        score=None,
+        ms={},
     )
+    if series.verdict is SeriesVerdict.READ:
+        row = _scored(series, row, read.hu, engine)
+    else:
+        series.to_ask.append(number)
+    series.slices[number] = row
     return FileVerdict.TAKEN, ""
+
+
+def _scored(series: _Series, row: SliceRow, hu: Hounsfield, engine: LoadedEngine) -> SliceRow:
+    """The slice with its score; without one where the engine gives no answer."""
+    try:
+        score = read_slice(engine, hu, row.geometry)
+    except Fault:
+        series.engine_tries = 1
+        return row
+    return replace(row, score=score, ms=score.ms)
 
 
 # -- telling ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,14 @@ def _no_pause() -> None:
     return None
 
 
+def _refuse_taken(path: Path) -> None:
+    """A rename would write over it without a word, and a link would leave its other name behind."""
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
 def _temp_rename(path: Path, data: bytes, sleep: Callable[[float], None]) -> None:
+    _refuse_taken(path)
     hidden = path.with_name(f".{path.name}.part")
     _write(hidden, data, _no_pause)
     hidden.rename(path)
@@ -93,6 +101,7 @@ def _in_place(path: Path, data: bytes, sleep: Callable[[float], None]) -> None:
 
 
 def _hard_link(path: Path, data: bytes, sleep: Callable[[float], None]) -> None:
+    _refuse_taken(path)
     hidden = path.with_name(f".{path.name}.link")
     _write(hidden, data, _no_pause)
     os.link(hidden, path)

@@ -1,9 +1,15 @@
 """Status files in the runtime folder: written whole or not at all, read without trust."""
 
 import json
+import logging
+import os
 from pathlib import Path
 
-from appliance.core.status import ProgramStatus
+from appliance.core.status import PageSeen, ProgramStatus
+from appliance.core.times import Now
+from appliance.processes.clock import now
+
+log = logging.getLogger(__name__)
 
 
 def _place(runtime: Path, program: str) -> Path:
@@ -29,3 +35,40 @@ def read_status(runtime: Path, program: str) -> ProgramStatus | None:
 def remove_status(runtime: Path, program: str) -> None:
     """A program that ended cleanly leaves no file."""
     _place(runtime, program).unlink(missing_ok=True)
+
+
+class StatusFile:
+    """How the others tell that a program lives. A folder that cannot be written costs the sign of life, not the work."""
+
+    def __init__(self, runtime: Path, program: str) -> None:
+        self._runtime = runtime
+        self._program = program
+        self._started = now()
+        self._fails = False
+
+    def beat(
+        self,
+        moment: Now,
+        *,
+        pages: tuple[PageSeen, ...] = (),
+        faults: tuple[str, ...] = (),
+        facts: dict[str, str | int | float] | None = None,
+    ) -> None:
+        status = ProgramStatus(
+            program=self._program,
+            pid=os.getpid(),
+            started_ns=self._started.wall_ns,
+            beat_monotonic_s=moment.monotonic_s,
+            ready=True,
+            faults=faults,
+            pages=pages,
+            facts=facts or {},
+        )
+        try:
+            write_status(self._runtime, status)
+        except OSError as error:
+            if not self._fails:
+                log.error("the status file cannot be written", extra={"facts": {"said": error.strerror}})
+            self._fails = True
+        else:
+            self._fails = False

@@ -30,6 +30,11 @@ class SeriesReading:
     reasons: Reasons
 
 
+def early_level(rows: Sequence[SliceRow], card: EngineCard) -> Level | None:
+    """The level of `read_early`, at a small part of its work: what is asked after each slice."""
+    return Level.CRITICAL if early_evidence(rows, card.points) else None
+
+
 def read_early(rows: Sequence[SliceRow], card: EngineCard) -> SeriesReading:
     """While slices land: CRITICAL where the evidence suffices already, else nothing."""
     evidence = early_evidence(rows, card.points)

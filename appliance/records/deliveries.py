@@ -1,4 +1,4 @@
-"""The outbox: what each channel owes, until it is told or given up."""
+"""The outbox: what each channel owes, until it is told or its alert sounds no more."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -78,13 +78,23 @@ def delivery_failed(w: Connection, delivery_id: int, *, due_ns: int, status: int
 
 
 def delivery_dead(w: Connection, delivery_id: int, *, at_ns: int, status: int | None, error: str) -> None:
-    """The message is given up: a dead letter."""
+    """The last attempt failed and the alert sounds no more: a dead letter."""
     _attempted(w, delivery_id, state="DEAD", ended_ns=at_ns, last_status=status, last_error=error)
 
 
 def dead_letters(r: Connection) -> list[DeliveryRow]:
     """The messages that were given up, the oldest first."""
     return _many(r, delivery.c.state == "DEAD")
+
+
+def last_attempt_failed(r: Connection, channel: str) -> bool:
+    """Whether the newest message of this channel that was tried was not taken. False where none was ever tried."""
+    tried = sa.select(delivery.c.state, delivery.c.last_error).where(
+        (delivery.c.channel == channel) & (delivery.c.attempts > 0)
+    )
+    newest = r.execute(tried.order_by(delivery.c.id.desc()).limit(1)).first()
+    # A message that was not needed any more is DONE as well, but nobody has taken it.
+    return newest is not None and not (newest.state == "DONE" and newest.last_error == "")
 
 
 def deliveries_of(r: Connection, alert_id: int) -> list[DeliveryRow]:

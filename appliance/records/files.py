@@ -14,6 +14,8 @@ from appliance.records.shapes import signed, unsigned
 
 SAFE: Final = frozenset({FileVerdict.TAKEN, FileVerdict.DUPLICATE})
 """The picture of such a file stands in the store."""
+IDS_A_STATEMENT: Final = 10_000
+"""SQLite takes 250,000 at most; a folder that somebody else has emptied may have held more."""
 
 
 def record_file(w: Connection, row: FileRow) -> int:
@@ -44,8 +46,11 @@ def record_file(w: Connection, row: FileRow) -> int:
 
 
 def mark_removed(w: Connection, ids: Iterable[int]) -> None:
-    """These files no longer lie in the inbox."""
-    w.execute(sa.update(file).where(file.c.id.in_(list(ids))).values(removed=True))
+    """These files no longer lie in the inbox. Any number of them."""
+    gone = list(ids)
+    for first in range(0, len(gone), IDS_A_STATEMENT):
+        some = gone[first : first + IDS_A_STATEMENT]
+        w.execute(sa.update(file).where(file.c.id.in_(some)).values(removed=True))
 
 
 def files_still_landed(r: Connection) -> list[tuple[int, FileRow]]:

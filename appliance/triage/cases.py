@@ -33,6 +33,7 @@ class SeriesCase:
     revisions: int = 0  # final readings so far
     standing: SeriesStanding | None = None  # of the last final reading
     told: Level | None = None  # what this series has raised
+    read_by: str = ""  # sha256 of the engine that made its last final reading
 
     @property
     def is_read(self) -> bool:
@@ -57,11 +58,12 @@ class SeriesCase:
 
     def completeness(self, now_s: float) -> Complete | None:
         """Why it is complete now, or None."""
-        count = self.row.facts.images_in_acquisition
+        # The count is of one acquisition: where a series holds several it proves nothing of the whole.
+        acquisitions = {row.acquisition_number for row in self.slices.values()}
         landed = Landed(
             arrivals_s=tuple(self.arrivals_s),
             positions_mm=tuple(row.geometry.position_mm for row in self.slices.values()),
-            header_counts=frozenset() if count is None else frozenset({count}),
+            header_count=self.row.facts.images_in_acquisition if len(acquisitions) == 1 else None,
         )
         return completeness(landed, now_s)
 
@@ -154,6 +156,7 @@ class OpenCases:
                 ]
                 finals = [one for one in readings_of(read, series.id) if one.finality is Finality.FINAL]
                 loaded.revisions = len(finals)
+                loaded.read_by = finals[-1].engine_sha256 if finals else ""
                 if finals and loaded.is_read:
                     loaded.standing = self._standing_again(loaded, finals[-1])
                 case.series[series.facts.series_uid] = loaded

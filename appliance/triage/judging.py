@@ -27,6 +27,7 @@ class Standing:
     alert: AlertRow
     status: AlertStatus
     last_acquired: str  # of the series that the alert stands on
+    all_landed: bool  # of that series: before, its last acquisition time is not known
 
 
 def clinical_key(study: StudyCase) -> AlertKey:
@@ -37,7 +38,7 @@ def clinical_key(study: StudyCase) -> AlertKey:
 
 def is_new_acquisition(series: SeriesCase, standing: Standing | None) -> bool:
     """It was scanned after the alerted series. Without both times it is the same scan."""
-    if standing is None or standing.alert.series_id == series.row.id:
+    if standing is None or standing.alert.series_id == series.row.id or not standing.all_landed:
         return False
     earliest, _ = series.acquired()
     return bool(earliest and standing.last_acquired and earliest > standing.last_acquired)

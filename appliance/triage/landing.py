@@ -142,17 +142,15 @@ class Landing:
                 taken.append(slice_taken)
         return taken
 
-    def restore(self, row: SliceRow, now: Now) -> bool:
-        """Asks a reader for the Hounsfield values of a stored slice once more; False while it is being asked.
-
-        OSError if the stored file is gone.
-        """
-        if row.id in self._restoring:
-            return False
+    def restore(self, row: SliceRow, now: Now) -> None:
+        """Asks a reader for the Hounsfield values of a stored slice once more. OSError if the stored file is gone."""
         data = (self._shelf.root / row.stored).read_bytes()
         self._restoring.add(row.id)
         self._pool.submit(_Restore(row), data, now_s=now.monotonic_s)
-        return True
+
+    def is_restoring(self, row: SliceRow) -> bool:
+        """A reader has been asked for its values, and has not answered."""
+        return row.id in self._restoring
 
     def _restored(self, job: _Restore, result: ReadFile | Died) -> None:
         self._restoring.discard(job.row.id)
@@ -191,7 +189,7 @@ class Landing:
         elif header and read.verdict is FileVerdict.SET_ASIDE:
             study = self._placing.known_study_of(header, now)
         if study is not None:
-            self._placing.reopen(study, series, now)
+            self._placing.reopen(study, None, now)  # no slice has come: a series that was read stays read
         row = self._file_row(job.candidate, job.file_sha256, read.verdict, read.reason, read.study_uid, now)
         with self._ledger.writing() as write:
             file_id = record_file(write, replace(row, details=dict(read.details)))
@@ -204,11 +202,12 @@ class Landing:
     def _take(self, job: _Job, read: ReadFile, now: Now) -> Taken | None:
         assert read.header is not None and read.hu is not None and read.header.geometry is not None
         study = self._placing.study_of(read.header, now)
-        series = self._placing.series_of(study, read.header, now, declined_by="")
-        same_sop = [row for row in series.slices.values() if row.sop_uid == read.header.sop_uid]
+        known = study.series.get(read.header.series.series_uid)
+        same_sop = [row for row in known.slices.values() if row.sop_uid == read.header.sop_uid] if known else []
         if any(row.pixel_sha256 == read.pixel_sha256 for row in same_sop):
             self._duplicate(job, study, read.header, now)
             return None
+        series = self._placing.series_of(study, read.header, now, declined_by="")
         self._placing.reopen(study, series, now)
         begin_s = perf_counter()
         name = shelf_name(

@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.core.errors import Fault
 from appliance.core.times import Now
 from appliance.imaging.reading import MAX_FILE
-from appliance.intake.inbox import Inbox
+from appliance.intake.inbox import Answered, Inbox
 from appliance.intake.names import name_of
 from appliance.intake.plain_file import has_writer, identity_of, read_regular
 from appliance.records.files import SAFE, files_still_landed, mark_removed
@@ -18,6 +18,7 @@ from appliance.records.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 60.0  # between tries, where a folder gives no right to remove
 REST_S = 600.0  # a file that cannot be taken leaves an owned inbox after this long unchanged
 
 
@@ -29,6 +30,7 @@ class Leaving:
         self._owned = owned
         self._set_aside_folder = set_aside_folder
         self._ledger = ledger
+        self._said: set[int] = set()
 
     def reconcile(self, now: Now) -> None:
         """Looks at every file with a verdict that still lies in the inbox.
@@ -69,38 +71,64 @@ class Leaving:
         unchanged = self._inbox.second_looks(now)
         if not self._owned:
             return
-        left = [answered.file_id for name, answered in unchanged if self._remove(name)]
+        left = [answered.file_id for name, answered in unchanged if self._remove(name, answered, now)]
         left += [
             answered.file_id
             for name, answered in self._inbox.resting(now, REST_S)
-            if self._move_aside(name, answered.file_id)
+            if self._move_aside(name, answered.file_id, now)
         ]
         if left:
             with self._ledger.writing() as write:
                 mark_removed(write, left)
 
-    def _remove(self, name: str) -> bool:
-        (self._inbox.root / name).unlink(missing_ok=True)
+    def _remove(self, name: str, answered: Answered, now: Now) -> bool:
+        """Looks once more directly before: a receiver that reuses names may have put another file there meanwhile."""
+        path = self._inbox.root / name
+        try:
+            if identity_of(path.lstat()) != answered.identity:
+                self._inbox.look_again(name, now)
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._stays(name, answered.file_id, error, now)
+            return False
         self._inbox.forget(name)
         return True
 
-    def _move_aside(self, name: str, file_id: int) -> bool:
+    def _stays(self, name: str, file_id: int, error: OSError, now: Now) -> None:
+        """It cannot leave. Nothing is lost by that: it is tried again, and said once."""
+        self._inbox.stays(name, now, AGAIN_S)
+        if file_id not in self._said:
+            self._said.add(file_id)
+            log.warning("a file cannot leave the inbox", extra={"facts": {"file": file_id, "said": error.strerror}})
+
+    def _move_aside(self, name: str, file_id: int, now: Now) -> bool:
         """A plain file moves unless somebody writes it; a link, pipe or device stays, for a person to see."""
         path = self._inbox.root / name
         if path.is_symlink() or not path.is_file() or has_writer(path):
+            self._inbox.stays(name, now, REST_S)
             return False
-        self._set_aside_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target = self._set_aside_folder / f"file-{file_id}"
         try:
-            path.rename(target)
+            self._set_aside_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _move(path, self._set_aside_folder / f"file-{file_id}")
         except OSError as error:
-            if error.errno != errno.EXDEV:
-                log.warning("a file could not be moved aside", extra={"facts": {"file": file_id}})
-                return False
-            _copy_durably(path, target)
-            path.unlink(missing_ok=True)
+            self._stays(name, file_id, error, now)
+            return False
         self._inbox.forget(name)
         return True
+
+
+def _move(path: Path, target: Path) -> None:
+    """Also to another file system."""
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_durably(path, target)
+        path.unlink(missing_ok=True)
 
 
 def _copy_durably(path: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from appliance.core.engine import EngineCard
 from appliance.core.headers import Header
 from appliance.core.ledger import SeriesChange
 from appliance.core.times import Now
@@ -9,6 +10,7 @@ from appliance.core.words import SeriesState, SeriesVerdict, StudyState
 from appliance.exams.registry import EXAMS
 from appliance.records.ledger import Ledger
 from appliance.records.series import apply_series_change, open_series, update_series_facts
+from appliance.records.slices import forget_scores
 from appliance.records.studies import open_study, reopen_study
 from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
 from appliance.triage.judging import EXAM
@@ -17,10 +19,11 @@ from appliance.triage.judging import EXAM
 class Placing:
     """Where a file belongs. Every change stands in the ledger before it stands in a case."""
 
-    def __init__(self, *, ledger: Ledger, cases: OpenCases, ages_years: tuple[float, float]) -> None:
+    def __init__(self, *, ledger: Ledger, cases: OpenCases, card: EngineCard) -> None:
         self._ledger = ledger
         self._cases = cases
-        self._ages_years = ages_years
+        self._ages_years = card.ages_years
+        self._engine_sha256 = card.sha256
 
     def known_study_of(self, header: Header, now: Now) -> StudyCase | None:
         """The study of a header, if anything of it ever landed."""
@@ -49,6 +52,10 @@ class Placing:
                 apply_series_change(write, SeriesChange(series_id=series.row.id, state=SeriesState.OPEN))
                 series.row = replace(series.row, state=SeriesState.OPEN, closed_ns=None)
                 series.arrivals_s.clear()
+                if series.read_by and series.read_by != self._engine_sha256:
+                    # A reading never mixes two engines: the slices that another one read are scored again.
+                    forget_scores(write, series.row.id)
+                    series.slices = {key: replace(row, score=None) for key, row in series.slices.items()}
 
     def series_of(self, study: StudyCase, header: Header, now: Now, *, declined_by: str) -> SeriesCase:
         """The series of a header, opened if it is new, judged anew if it was declined."""

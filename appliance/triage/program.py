@@ -1,12 +1,10 @@
 """The program that joins them: puts the parts together, runs the loop, says that it lives."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 
 from appliance.core.errors import CannotStart, Fault
-from appliance.core.status import ProgramStatus
 from appliance.core.times import Now
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.inbox import Inbox
@@ -16,9 +14,12 @@ from appliance.processes.clock import now
 from appliance.processes.logs import start_logs
 from appliance.processes.loop import run_ticks
 from appliance.processes.signals import stop_on_signals
-from appliance.processes.status_file import remove_status, write_status
-from appliance.records.engines import record_engine_event
-from appliance.records.ledger import Ledger
+from appliance.processes.status_file import StatusFile, remove_status
+from appliance.records.engines import current_engine, record_engine_event
+from appliance.records.ledger import Connection, Ledger
+from appliance.records.series import series_of
+from appliance.records.slices import forget_scores
+from appliance.records.studies import open_studies
 from appliance.settings import Settings
 from appliance.store.shelf import Shelf
 from appliance.triage.cases import OpenCases
@@ -44,7 +45,7 @@ def make_triage(
     inbox = Inbox(settings.inbox.folder)
     cases = OpenCases(ledger, engine.card)
     technical = TechnicalAlerts(ledger)
-    placing = Placing(ledger=ledger, cases=cases, ages_years=engine.card.ages_years)
+    placing = Placing(ledger=ledger, cases=cases, card=engine.card)
     landing = Landing(inbox=inbox, pool=pool, shelf=shelf, ledger=ledger, placing=placing, technical=technical)
     return Triage(
         ledger=ledger,
@@ -80,6 +81,9 @@ def run(settings: Settings) -> None:
 
 def _record_engine(ledger: Ledger, engine: LoadedEngine) -> None:
     with ledger.writing() as write:
+        before = current_engine(write)
+        if before and (before.engine_sha256, before.backend) != (engine.card.sha256, engine.backend.name):
+            _forget_other_scores(write)
         record_engine_event(
             write,
             "LOADED",
@@ -89,6 +93,13 @@ def _record_engine(ledger: Ledger, engine: LoadedEngine) -> None:
             at_ns=now().wall_ns,
             details={},
         )
+
+
+def _forget_other_scores(write: Connection) -> None:
+    """A reading uses one engine and one backend: what is open is scored again. Its alerts stand meanwhile."""
+    for study in open_studies(write):
+        for series in series_of(write, study.id):
+            forget_scores(write, series.id)
 
 
 def _run(settings: Settings, ledger: Ledger, engine: LoadedEngine, stop: threading.Event) -> None:
@@ -125,15 +136,11 @@ def _rest(triage: Triage, pool: ReaderPool, watcher: Watcher) -> Callable[[], No
 
 
 def _beat(settings: Settings, engine: LoadedEngine, triage: Triage) -> Callable[[Now], None]:
-    started = now()
+    status = StatusFile(settings.runtime_folder, PROGRAM)
 
     def beat(moment: Now) -> None:
-        status = ProgramStatus(
-            program=PROGRAM,
-            pid=os.getpid(),
-            started_ns=started.wall_ns,
-            beat_monotonic_s=moment.monotonic_s,
-            ready=True,
+        status.beat(
+            moment,
             facts={
                 "engine": f"{engine.card.name} {engine.card.version}",
                 "backend": engine.backend.name,
@@ -142,6 +149,5 @@ def _beat(settings: Settings, engine: LoadedEngine, triage: Triage) -> Callable[
                 "scored_slices": triage.scored,
             },
         )
-        write_status(settings.runtime_folder, status)
 
     return beat

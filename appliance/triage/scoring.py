@@ -65,12 +65,13 @@ class Scoring:
         self._technical = technical
         self._hounsfield: OrderedDict[int, Hounsfield] = OrderedDict()
         self._pace = _Pace()
+        self._failures_in_row = 0
         self.scored = 0
 
     def has_work(self) -> bool:
         """A slice waits for its score, and the engine is not left in peace after a fault."""
         return not self._pace.engine_rests and any(
-            self.owed_of(series) for study in self._cases for series in study.series.values()
+            self._at_hand(series) for study in self._cases for series in study.series.values()
         )
 
     def keep(self, row: SliceRow, hu: Hounsfield) -> None:
@@ -86,6 +87,10 @@ class Scoring:
         again = self._pace.now_s - series.failed_s >= ENGINE_AGAIN_S
         return [row for row in series.unscored() if again or series.failed.get(row.id, 0) < ENGINE_TRIES]
 
+    def _at_hand(self, series: SeriesCase) -> list[SliceRow]:
+        """Owed slices whose values are there: the others are being made again, and hold nobody up."""
+        return [row for row in self.owed_of(series) if not self._landing.is_restoring(row)]
+
     def most_urgent(self, now: Now) -> Scored | None:
         """Scores the slice that matters most, of the exam that an alert hangs on, else the one that landed first."""
         self._pace.now_s = now.monotonic_s
@@ -95,7 +100,7 @@ class Scoring:
         best: tuple[tuple[bool, int], StudyCase, SeriesCase, SliceRow] | None = None
         for study in self._cases:
             for series in study.series.values():
-                for row in self.owed_of(series)[:1]:
+                for row in self._at_hand(series)[:1]:
                     rank = (not self._is_suspect(series), row.landed_ns)
                     if best is None or rank < best[0]:
                         best = (rank, study, series, row)
@@ -117,6 +122,7 @@ class Scoring:
         except Fault as fault:
             self._engine_failed(series, row, fault, now)
             return None
+        self._failures_in_row = 0
         self._technical.mend("engine-fault", "engine", now, "the engine answers again")
         self._hounsfield.pop(row.id, None)
         ms = {**score.ms, "score": (perf_counter() - begin_s) * 1000}
@@ -140,8 +146,8 @@ class Scoring:
     def _restore(self, series: SeriesCase, row: SliceRow, now: Now) -> None:
         """Has the values made again from the stored file. Each time is a try, so that no torn file is tried for ever."""
         try:
-            if self._landing.restore(row, now):
-                series.failed[row.id] = series.failed.get(row.id, 0) + 1
+            self._landing.restore(row, now)
+            series.failed[row.id], series.failed_s = series.failed.get(row.id, 0) + 1, now.monotonic_s
         except OSError:
             series.failed[row.id], series.failed_s = ENGINE_TRIES, now.monotonic_s
             log.error("a stored slice is gone", extra={"facts": {"slice": row.id}})
@@ -153,3 +159,6 @@ class Scoring:
         self._pace.engine_rests = True
         log.error("the engine failed", extra={"facts": {"slice": row.id, "said": fault.message}})
         self._technical.raise_once("engine-fault", "engine", now)
+        self._failures_in_row += 1
+        if self._failures_in_row == ENGINE_TRIES:
+            self._technical.make_blind("engine-fault", "engine", now)  # there is no spare here

@@ -1,11 +1,11 @@
 """Technical alerts of this program: one open row for each code and subject, mended with a note when the cause is gone."""
 
 from appliance.core.alerts import Happening
-from appliance.core.ledger import AlertKey
 from appliance.core.times import Now
 from appliance.core.words import Level
 from appliance.records.alerts import append_event, find_alert, open_alerts, raise_alert
 from appliance.records.ledger import Ledger
+from appliance.records.technical import technical_key
 
 PROGRAM = "triage"
 
@@ -24,7 +24,7 @@ class TechnicalAlerts:
         """Opens the alert unless it is open."""
         if (code, subject) in self._raised:
             return
-        key = AlertKey(kind="technical", first=code, second=subject)
+        key = technical_key((code, subject))
         with self._ledger.writing() as write:
             before = find_alert(write, key)
             if before is None or not before.open:
@@ -41,11 +41,27 @@ class TechnicalAlerts:
                 )
         self._raised.add((code, subject))
 
+    def make_blind(self, code: str, subject: str, now: Now) -> None:
+        """The box cannot see any more: the alert sounds anew, and says so."""
+        key = technical_key((code, subject))
+        with self._ledger.writing() as write:
+            alert = find_alert(write, key)
+            if alert and alert.open and alert.details.get("blind") != "yes":
+                append_event(
+                    write,
+                    alert.id,
+                    Happening.UPGRADED,
+                    at_ns=now.wall_ns,
+                    by=PROGRAM,
+                    details={"blind": "yes"},
+                    level=Level.TECHNICAL,
+                )
+
     def mend(self, code: str, subject: str, now: Now, note: str) -> None:
         """Closes the alert if it is open."""
         if (code, subject) not in self._raised:
             return
-        key = AlertKey(kind="technical", first=code, second=subject)
+        key = technical_key((code, subject))
         with self._ledger.writing() as write:
             alert = find_alert(write, key)
             if alert and alert.open:

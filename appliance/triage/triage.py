@@ -224,7 +224,8 @@ class Triage:
             else:
                 rows = slices_of(read, alert.series_id) if alert.series_id is not None else []
                 last = max((row.acquired for row in rows), default="")
-        return Standing(alert=alert, status=status_of(alert), last_acquired=last)
+        all_landed = stands_on is None or not stands_on.is_open
+        return Standing(alert=alert, status=status_of(alert), last_acquired=last, all_landed=all_landed)
 
     @staticmethod
     def _others(study: StudyCase, series: SeriesCase) -> Level | None:

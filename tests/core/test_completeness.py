@@ -23,7 +23,7 @@ def head(*, count: int | None = 30, positions_mm: tuple[float, ...] = HEAD_MM, g
     return Landed(
         arrivals_s=tuple(gap_s * number for number in range(len(positions_mm))),
         positions_mm=positions_mm,
-        header_counts=frozenset() if count is None else frozenset({count}),
+        header_count=count,
     )
 
 
@@ -42,11 +42,6 @@ def test_a_wrong_count_falls_back_to_quiet() -> None:
 def test_a_gap_is_no_proof_even_where_the_count_agrees() -> None:
     with_gap = tuple(at for at in HEAD_MM if at != 60.0)
     assert not is_proven(head(count=29, positions_mm=with_gap))
-
-
-def test_two_counts_in_one_series_prove_nothing() -> None:
-    landed = Landed(arrivals_s=(0.0,) * 30, positions_mm=HEAD_MM, header_counts=frozenset({30, 31}))
-    assert not is_proven(landed)
 
 
 def test_repeats_do_not_count_twice() -> None:

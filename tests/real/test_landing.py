@@ -24,6 +24,7 @@ import pytest
 from appliance.core.words import FileVerdict
 from appliance.inference.loading import LoadedEngine
 from appliance.intake.reader_pool import ReaderPool
+from appliance.triage.leaving import AGAIN_S
 from tests.conftest import MakeBox
 from tests.dicoms import ROOT, file_of, head, slice_of
 from tests.real.appliance import Box, Clock
@@ -634,3 +635,23 @@ def test_what_may_not_be_read_is_set_aside_until_it_may(
             assert (box.sums(), box.in_inbox()) == ({"TAKEN": 1}, [])
             box.assert_sound(A)
             box.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder read-only")
+def test_a_file_that_may_not_be_removed_stops_nothing(make_box: MakeBox) -> None:
+    """The receiver's folder gives no right to remove: the slice is read, the file waits, and leaves when it may."""
+    box = make_box()
+    folder = box.inbox / "patient"
+    folder.mkdir()
+    box.put("patient/IM1", file_of(slice_of()))
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        box.pass_time(40)
+        assert box.sums() == {"TAKEN": 1}
+        assert box.in_inbox() == ["patient/IM1"]
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+    box.pass_time(AGAIN_S + 5)
+    assert box.in_inbox() == []
+    assert box.sums() == {"TAKEN": 1}

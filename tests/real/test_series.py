@@ -8,7 +8,7 @@ import pytest
 
 from appliance.core.alerts import Happening
 from appliance.core.ledger import ReadingRow
-from appliance.core.words import Finality, Level, Outcome, SeriesVerdict, StudyState
+from appliance.core.words import Finality, Level, Outcome, SeriesState, SeriesVerdict, StudyState
 from appliance.inference.loading import LoadedEngine
 from appliance.phantoms.dicom import PhantomFile
 from appliance.records.alerts import append_event
@@ -315,3 +315,80 @@ def test_a_closed_study_is_what_it_was_after_a_restart(make_box: MakeBox, keen: 
     box.rest()
     assert [(one.revision, one.slices) for one in finals(box)] == [(1, SLICES - 1), (2, SLICES)]
     assert len(box.alerts()) == 1
+
+
+def test_interleaved_reconstructions_of_one_scan_sound_once(make_box: MakeBox, keen: LoadedEngine) -> None:
+    """Each slice has a time of its own; the second reconstruction comes from the other end."""
+    up = [series_files("both", number=2, acquired=f"1200{n:02}")[n] for n in range(SLICES)]
+    down = [series_files("both", number=3, acquired=f"1200{n:02}")[n] for n in reversed(range(SLICES))]
+    box = make_box(engine=keen)
+    for one, other in zip(up, down, strict=True):
+        send(box, [one], "up")
+        send(box, [other], "down")
+        box.pass_time(0.5)
+    box.rest()
+    assert len(box.alerts()) == 1
+    assert sum(event.sounds for event in box.events()) == 1
+
+
+def test_a_page_that_lands_in_a_closed_series_leaves_nothing_open(make_box: MakeBox, calm: LoadedEngine) -> None:
+    files = series_files("page", bleeding=False)
+    box = make_box(engine=calm)
+    send(box, files)
+    box.rest()
+    (series,) = box.series()
+    page = slice_of(
+        StudyInstanceUID=box.study().facts.study_uid,
+        SeriesInstanceUID=series.facts.series_uid,
+        PatientID=box.study().facts.patient.patient_id,
+        SOPInstanceUID="1.2.3.4",
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.7",
+    )
+    box.put("page", file_of(page))
+    box.rest()
+    assert box.sums() == {"TAKEN": SLICES, "DECLINED": 1}
+    assert (box.study().state, box.study().outcome) == (StudyState.CLOSED, Outcome.NO_FINDING)
+    assert [(one.verdict, one.state) for one in box.series()] == [(SeriesVerdict.READ, SeriesState.CLOSED)]
+
+
+def test_a_repeat_leaves_a_declined_series_declined(make_box: MakeBox) -> None:
+    """Its pixels declined it; the same pixels again say nothing new."""
+    plain = np.full((64, 64), -1000, dtype=np.int16)
+    plain[20:40, 20:40] = 1200
+    files = [
+        file_of(slice_of(plain, SOPInstanceUID=f"1.2.3.{n}", ImagePositionPatient=[-16, -16, 5.0 * n]))
+        for n in range(4)
+    ]
+    box = make_box()
+    for number, data in enumerate(files):
+        box.put(f"IM{number}", data)
+    box.rest()
+    (declined,) = box.series()
+    assert (declined.verdict, declined.reasons) == (SeriesVerdict.DECLINED, (("no-brain", {}),))
+    box.put("again", files[0])
+    box.rest()
+    assert box.series() == [declined]
+
+
+def test_another_engine_reads_all_slices_anew(make_box: MakeBox, keen: LoadedEngine) -> None:
+    """A late slice after a change of engines: no reading mixes the answers of two."""
+    files = series_files("engines")
+    box = make_box(engine=keen)
+    send(box, files[:-1])
+    box.rest()
+    box.engine = replace(keen, card=replace(keen.card, sha256="another", calibration_bias=(0.5,) * 6))
+    box.restart()
+    send(box, files[-1:])
+    box.rest()
+    assert [(one.revision, one.engine_sha256) for one in finals(box)] == [(1, keen.card.sha256), (2, "another")]
+    fresh = make_box("fresh", engine=box.engine)
+    send(fresh, files)
+    fresh.rest()
+    assert finals(box)[-1].probabilities == finals(fresh)[-1].probabilities
+
+
+def test_a_stray_temporary_file_holds_no_final_reading_up(make_box: MakeBox, calm: LoadedEngine) -> None:
+    box = make_box(engine=calm)
+    send(box, series_files("stray", bleeding=False)[:20])  # the count in the header is not reached: quiet decides
+    (box.inbox / "transfer.part").write_bytes(b"half")
+    box.pass_time_until(lambda: bool(box.studies() and box.series() and finals(box)), at_most_s=45)

@@ -73,7 +73,8 @@ function report() {
     if (reported.has(one.event) && (reported.get(one.event) || !sounded)) continue;
     reported.set(one.event, sounded);
     const body = { page, alert: one.alert, event: one.event, sounded };
-    answer.post('/told', body).catch(() => reported.delete(one.event));
+    const again = () => reported.delete(one.event); // the box did not note it: told again soon
+    answer.post('/told', body).then((heard) => heard.ok || again(), again);
   }
 }
 
@@ -244,4 +245,5 @@ live.listen({
 setInterval(watch, 250);
 setInterval(watchSound, 1000);
 setInterval(saySelf, 2000);
+setInterval(report, 2000);
 watchSound();
