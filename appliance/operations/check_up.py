@@ -13,7 +13,9 @@ from pathlib import Path
 
 from appliance.core.errors import CannotStart, Fault
 from appliance.core.status import PROGRAMS
+from appliance.core.watching import live_pages
 from appliance.inference.loading import load_engine
+from appliance.operations.programs import read_secret
 from appliance.processes.clock import now
 from appliance.processes.status_file import read_status
 from appliance.records.ledger import Ledger
@@ -165,8 +167,7 @@ def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
             yield _bad(name, Grade.FAULT, "gives no sign of life", "See its log; start it again.")
         else:
             yield _fine(name, f"alive, {status.silent_s(moment.monotonic_s):.0f} s ago")
-    shown = running["dashboard"]
-    armed = sum(page.armed for page in shown.pages) if shown else 0
+    armed = live_pages(running["dashboard"], moment)
     webhook = settings.courier.webhook is not None
     if armed == 0 and not webhook:
         yield _bad("who can be told", Grade.FAULT, "nobody: no page is open and armed, and no gateway is set",
@@ -175,12 +176,26 @@ def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
         yield _fine("who can be told", f"{armed} armed pages{', one gateway' if webhook else ''}")
 
 
+def look_at_gateway(settings: Settings) -> Iterator[Finding]:
+    """The secret that the courier signs with."""
+    webhook = settings.courier.webhook
+    if webhook is None:
+        return
+    try:
+        read_secret(webhook.secret_file)
+    except CannotStart as error:
+        yield _bad("gateway", Grade.CANNOT_WORK, str(error), "Write the secret there, readable by the courier.")
+        return
+    yield _fine("gateway", f"{webhook.url}, its secret can be read; whether it answers is not checked")
+
+
 def refuse_what_cannot_work(settings: Settings) -> None:
     """CannotStart with every finding that would keep the appliance from working."""
     looks: list[Callable[[], Iterator[Finding]]] = [
         lambda: look_at_folders(settings),
         lambda: iter([look_at_database(settings)]),
         lambda: iter([look_at_engine(settings.engine.folder, settings.engine.threads)]),
+        lambda: look_at_gateway(settings),
     ]
     bad = [finding for look in looks for finding in look() if finding.grade is Grade.CANNOT_WORK]
     if bad:

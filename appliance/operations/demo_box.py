@@ -75,7 +75,8 @@ def running(box: ThrowAway, stop: threading.Event) -> Iterator[None]:
 
         def keep() -> None:
             while not ended.wait(LOOK_EVERY_S):
-                if programs.keep_running() is not None:
+                programs.keep_running()
+                if programs.cannot_start:
                     refused.set()
                     return
 

@@ -20,7 +20,8 @@ from appliance.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CANNOT_START = 2  # a child's exit code: a restart would not cure it
+CANNOT_START = 2  # a child's exit code: a person has to mend something first
+CANNOT_START_AGAIN_S = 10.0
 RESTART_AFTER_S = 1.0
 STOP_WITHIN_S = 4.0
 LOOK_EVERY_S = 0.1
@@ -35,20 +36,22 @@ class Programs:
         self._output = output
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._due_s: dict[str, float] = dict.fromkeys(PROGRAMS, 0.0)
+        self.cannot_start: set[str] = set()  # programs that have said so when they last ended
 
-    def keep_running(self) -> int | None:
-        """Starts what is due. Returns an exit code if a child says that it can never start."""
+    def keep_running(self) -> None:
+        """Starts what is due. A program that says it cannot start keeps no other from working; it is tried more slowly."""
         for program in PROGRAMS:
             child = self._children.get(program)
             if child is not None and (code := child.poll()) is not None:
                 del self._children[program]
-                if code == CANNOT_START:
-                    return code
                 log.error("a program has ended and is started again", extra={"facts": {"ended": program, "code": code}})
-                self._due_s[program] = time.monotonic() + RESTART_AFTER_S
+                self.cannot_start.discard(program)
+                if code == CANNOT_START:
+                    self.cannot_start.add(program)
+                after_s = CANNOT_START_AGAIN_S if code == CANNOT_START else RESTART_AFTER_S
+                self._due_s[program] = time.monotonic() + after_s
             if program not in self._children and time.monotonic() >= self._due_s[program]:
                 self._children[program] = self._start(program)
-        return None
 
     def _start(self, program: str) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in the terminal reaches this command alone, which then ends them in order.
@@ -88,8 +91,7 @@ def run_all(settings: Settings, config: Path, stop: threading.Event | None = Non
     sys.stderr.write(f"Board: http://{settings.dashboard.host}:{settings.dashboard.port}/   Ctrl-C ends.\n")
     try:
         while not stop.wait(LOOK_EVERY_S):
-            if (code := programs.keep_running()) is not None:
-                return code
+            programs.keep_running()
         return 0
     finally:
         programs.end()

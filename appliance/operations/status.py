@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.core.reasons import Of, sentence
-from appliance.core.status import PROGRAMS
+from appliance.core.status import PROGRAMS, SILENT_S
+from appliance.core.watching import live_pages
 from appliance.core.words import Level
 from appliance.processes.clock import now
 from appliance.processes.status_file import read_status
@@ -35,7 +36,6 @@ def look(settings: Settings) -> dict[str, Any]:
             studies = open_studies(read)
     finally:
         ledger.close()
-    shown = statuses["dashboard"]
     return {
         "schema_version": SCHEMA_VERSION,
         "programs": {
@@ -51,7 +51,7 @@ def look(settings: Settings) -> dict[str, Any]:
             for alert in alerts
             if alert.level is Level.TECHNICAL
         ],
-        "armed_pages": sum(page.armed for page in shown.pages) if shown else 0,
+        "armed_pages": live_pages(statuses["dashboard"], moment),
         "gateway": settings.courier.webhook is not None,
     }
 
@@ -63,7 +63,7 @@ def _said(code: str, details: dict[str, str]) -> str:
 def run_status(settings: Settings, *, as_json: bool) -> int:
     """Prints it. Returns 0 where all programs live, else 1."""
     seen = look(settings)
-    dead = [name for name, age_s in seen["programs"].items() if age_s is None or age_s > 5]
+    dead = [name for name, age_s in seen["programs"].items() if age_s is None or age_s > SILENT_S]
     if as_json:
         sys.stdout.write(json.dumps(seen, indent=2) + "\n")
         return 1 if dead else 0

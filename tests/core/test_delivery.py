@@ -4,15 +4,13 @@ import random
 
 import pytest
 
-from appliance.core.delivery import GIVE_UP_S, LONGEST_OBEYED_S, LONGEST_WAIT_S, Answer, Fate, Next, next_attempt
+from appliance.core.delivery import LONGEST_OBEYED_S, LONGEST_WAIT_S, Answer, Fate, Next, next_attempt
 
 S = 10**9
 
 
-def after(answer: Answer, *, attempts: int = 1, age_s: float = 0.0, draw: float = 0.5) -> Next:
-    now_ns = 1_000 * S
-    created_ns = now_ns - round(age_s * S)
-    return next_attempt(answer, attempts=attempts, created_ns=created_ns, now_ns=now_ns, random=lambda: draw)
+def after(answer: Answer, *, attempts: int = 1, sounds: bool = True, draw: float = 0.5) -> Next:
+    return next_attempt(answer, attempts=attempts, sounds=sounds, now_ns=1_000 * S, random=lambda: draw)
 
 
 def wait_s(answer: Answer, *, attempts: int = 1, draw: float = 0.5) -> float:
@@ -32,8 +30,9 @@ def test_what_may_get_better_is_tried_again(status: int | None) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 400, 401, 403, 404, 405, 409, 410, 413, 422])
-def test_what_will_not_get_better_is_dead_at_once(status: int) -> None:
-    assert after(Answer(status=status)) == Next(fate=Fate.DEAD)
+@pytest.mark.parametrize("attempts", [1, 2, 1000])
+def test_what_will_not_get_better_by_itself_is_tried_again_each_minute(status: int, attempts: int) -> None:
+    assert wait_s(Answer(status=status), attempts=attempts, draw=0.0) == LONGEST_WAIT_S
 
 
 def test_the_bound_doubles_up_to_a_minute_and_the_whole_of_it_is_drawn_from() -> None:
@@ -53,7 +52,8 @@ def test_retry_after_is_obeyed_up_to_ten_minutes() -> None:
     assert wait_s(Answer(status=503, retry_after_s=-5.0)) == 0.5
 
 
-def test_after_an_hour_it_is_a_dead_letter() -> None:
-    assert after(Answer(status=None), attempts=70, age_s=GIVE_UP_S - 1).fate is Fate.RETRY
-    assert after(Answer(status=None), attempts=70, age_s=GIVE_UP_S).fate is Fate.DEAD
-    assert after(Answer(status=200), attempts=70, age_s=GIVE_UP_S).fate is Fate.DONE
+@pytest.mark.parametrize("status", [None, 401, 503])
+def test_a_dead_letter_is_only_what_sounds_no_more(status: int | None) -> None:
+    assert after(Answer(status=status), attempts=10_000).fate is Fate.RETRY
+    assert after(Answer(status=status), sounds=False) == Next(fate=Fate.DEAD)
+    assert after(Answer(status=200), sounds=False) == Next(fate=Fate.DONE)

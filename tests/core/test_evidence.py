@@ -1,5 +1,6 @@
 """What scored slices prove: the early alert, the level, the finding that is said."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from appliance.core.evidence import (
     level_of,
     near_brain,
     one_per_place,
+    scored_of,
     soft_dice,
 )
 from appliance.core.reasons import Of, sentence
@@ -123,6 +125,19 @@ class TestPlaces:
     def test_what_counts_for_the_exam(self) -> None:
         rows = [scored(n, 5.0 * n, has_brain=n == 4) for n in range(9)]
         assert [row.id for row in near_brain(rows, 10.0)] == [2, 3, 4, 5, 6]
+
+    def test_the_nearest_brain_on_either_side_counts_up_to_its_reach(self) -> None:
+        rows = [scored(n, at_mm, has_brain=at_mm in (0.0, 40.0)) for n, at_mm in enumerate((-10.1, -10.0, 0.0, 10.0))]
+        rows += [scored(n, at_mm, has_brain=at_mm == 40.0) for n, at_mm in enumerate((20.0, 30.0, 40.0, 50.0, 50.1), 4)]
+        assert [row.geometry.position_mm for row in near_brain(rows, 10.0)] == [-10.0, 0.0, 10.0, 30.0, 40.0, 50.0]
+
+    def test_many_thin_slices_do_not_make_it_slow(self) -> None:
+        first = scored(0, 0.0)
+        rows = [replace(first, id=n, geometry=geometry(0.3 * n)) for n in range(12_000)]
+        rows = [replace(row, score=replace(scored_of(row), has_brain=row.id > 11_900)) for row in rows]
+        began_s = time.process_time()
+        assert len(near_brain(rows, 10.0)) == 99 + 33
+        assert time.process_time() - began_s < 0.5
 
     def test_a_series_without_a_brain_has_nothing_that_counts(self) -> None:
         assert near_brain([scored(n, 5.0 * n, 0.99, has_brain=False) for n in range(5)], 10.0) == []

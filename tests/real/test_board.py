@@ -387,6 +387,33 @@ def test_an_alert_appears_without_reload_and_sounds(
         until(page, "document.querySelector('.alarm .next').textContent.includes('sounded on 1')")
 
 
+@pytest.mark.parametrize("status", [409, 503])
+def test_a_page_tells_again_what_the_box_could_not_note(
+    browsers: dict[str, Any], board: Served, scene: Scene, ledger: Ledger, status: int
+) -> None:
+    with console(browsers["kiosk"], board) as page:
+        until(page, "bleedwatch.soundState === 'armed'")
+        refused: list[str] = []
+
+        def refuse_twice(route: Any) -> None:
+            if len(refused) < 2:
+                refused.append(route.request.post_data)
+                route.fulfill(status=status, json={"message": "busy"})
+            else:
+                route.continue_()
+
+        page.route("**/told", refuse_twice)
+        scene.now_ns = time.time_ns()
+        alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+        # Waiting in the page, so that its requests are handed to us meanwhile.
+        for _ in range(80):
+            page.wait_for_timeout(100)
+            if events(ledger, alert, Happening.DELIVERED):
+                break
+        assert len(refused) == 2
+        assert [event.by for event in events(ledger, alert, Happening.DELIVERED)] == ["page"]
+
+
 def test_a_page_is_a_live_channel_only_while_armed(browsers: dict[str, Any], board: Served) -> None:
     with console(browsers["common"], board) as page:
         assert page.evaluate("bleedwatch.soundState") == "suspended"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pysqlite3 import dbapi2
 
 ENGINE = Path(__file__).resolve().parents[2] / "engines" / "head-ct"
 
@@ -125,3 +126,37 @@ def test_score_gives_every_path_a_verdict(tmp_path: Path) -> None:
     assert document["schema_version"] == 1
     reasons = {Path(file["path"]).name: file["reason"] for file in document["files"]}
     assert reasons == {"notes.txt": "not-dicom", "pipe": "special-file", "empty.dcm": "empty-file"}
+
+
+def test_simulate_says_in_words_that_a_name_is_taken(tmp_path: Path) -> None:
+    series, inbox = tmp_path / "series", tmp_path / "inbox"
+    for folder in (series, inbox):
+        folder.mkdir()
+        (folder / "IM-0001.dcm").write_text(folder.name)
+    done = bleedwatch("simulate", str(series), "--to", str(inbox))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "IM-0001.dcm is there already" in " ".join(done.stderr.split())
+    assert (inbox / "IM-0001.dcm").read_text() == "inbox"
+
+
+def test_a_ledger_that_is_busy_is_a_fault_that_passes(config: Path) -> None:
+    """Another program holds the ledger too long: triage ends with 1, and whoever watches over it starts it again."""
+    bleedwatch("db", "upgrade", "--config", str(config))
+    holder = dbapi2.connect(config.parent / "state" / "bleedwatch.sqlite", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        done = bleedwatch("triage", "--config", str(config))
+    finally:
+        holder.close()
+    assert done.returncode == 1, done.stderr
+
+
+def test_a_gateway_without_its_secret_is_told_before_anything_starts(config: Path) -> None:
+    bleedwatch("db", "upgrade", "--config", str(config))
+    gateway = f'[courier.webhook]\nurl = "http://127.0.0.1:9/"\nsecret_file = "{config.parent}/secret"\n'
+    config.write_text(config.read_text() + gateway)
+    for command in ("doctor", "run"):
+        done = bleedwatch(command, "--config", str(config))
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "gateway: The secret of the gateway cannot be read" in done.stdout + done.stderr

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from appliance.core.alerts import Happening
+from appliance.core.delivery import LONGEST_WAIT_S
 from appliance.core.ledger import AlertEventRow
 from appliance.core.status import PageSeen, ProgramStatus
 from appliance.core.times import Now
@@ -161,20 +162,46 @@ def test_retry_after_is_obeyed(scene: Scene, ledger: Ledger, gateway: Gateway) -
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 302])
-def test_a_refusal_is_a_dead_letter_at_once_and_no_redirect_is_followed(
+def test_a_refusal_is_tried_again_each_minute_and_no_redirect_is_followed(
     scene: Scene, ledger: Ledger, gateway: Gateway, status: int
 ) -> None:
-    gateway.answer = lambda _n: (status, {"Location": "/elsewhere"}, 0.0)
+    gateway.answer = lambda n: (status, {"Location": "/elsewhere"}, 0.0) if n < 3 else (204, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
     with courier(ledger, gateway) as made:
         tick_until(made, lambda: bool(happenings(ledger, alert.id)))
         for _ in range(10):
-            made.tick(now().plus(3600))
+            made.tick(now().plus(LONGEST_WAIT_S - 5))
             time.sleep(0.005)
+        assert len(gateway.received) == 1
+        tick_until(made, lambda: len(gateway.received) == 2, ahead_s=LONGEST_WAIT_S + 1)
+        tick_until(made, lambda: len(happenings(ledger, alert.id)) == 2, ahead_s=2 * LONGEST_WAIT_S + 5)
+    assert [event.happening for event in happenings(ledger, alert.id)] == [Happening.FAILED, Happening.DELIVERED]
+    with ledger.reading() as r:
+        assert ([one.state for one in deliveries_of(r, alert.id)], dead_letters(r)) == (["DONE"], [])
+
+
+def test_a_gateway_that_comes_back_after_hours_gets_what_still_sounds(
+    scene: Scene, ledger: Ledger, gateway: Gateway
+) -> None:
+    gateway.answer = lambda n: (503, {}, 0.0) if n < 3 else (204, {}, 0.0)
+    alert = scene.critical("PHANTOM^ONE", 1)
+    with courier(ledger, gateway) as made:
+        tick_until(made, lambda: len(gateway.received) == 2, ahead_s=7200)
+        tick_until(made, lambda: len(happenings(ledger, alert.id)) == 2, ahead_s=4 * 7200)
+    assert happenings(ledger, alert.id)[-1].happening is Happening.DELIVERED
+
+
+def test_what_failed_and_sounds_no_more_is_a_dead_letter(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
+    gateway.answer = lambda _n: (503, {}, 0.4)
+    alert = scene.critical("PHANTOM^ONE", 1)
+    with courier(ledger, gateway) as made:
+        tick_until(made, lambda: bool(gateway.received))
+        scene.acknowledge(alert, "R. Example")
+        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
     assert len(gateway.received) == 1
     with ledger.reading() as r:
         (dead,) = dead_letters(r)
-    assert dead.last_status == status
+    assert dead.last_status == 503
     (event,) = happenings(ledger, alert.id)
     assert (event.happening, event.details["dead"]) == (Happening.FAILED, "yes")
 
@@ -466,6 +493,24 @@ def test_a_gateway_that_answers_is_somebody_and_one_that_fails_is_nobody(
     assert box.after(made, 2) == set()
     assert made.faults == ()
     made.close()
+
+
+@pytest.mark.parametrize("works", [False, True])
+def test_after_a_restart_a_gateway_counts_as_what_it_last_was(
+    scene: Scene, ledger: Ledger, gateway: Gateway, works: bool
+) -> None:
+    gateway.answer = lambda _n: (204 if works else 503, {}, 0.0)
+    alert = scene.critical("PHANTOM^ONE", 1)
+    with courier(ledger, gateway) as made:
+        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    scene.acknowledge(alert, "R. Example")  # nothing is owed any more, so nothing proves it anew
+    box = Box(ledger)
+    again = box.courier(CourierPolicy(webhook=WebhookPolicy(url=gateway.url, secret=SECRET)))
+    assert box.after(again, 16) == (set() if works else {"nobody-can-be-told"})
+    assert bool(again.faults) is not works
+    assert box.after(again, 5) == (set() if works else {"nobody-can-be-told"})
+    assert len(gateway.received) == 1
+    again.close()
 
 
 def test_a_silent_program_is_told_within_6_s_and_mended(ledger: Ledger) -> None:

@@ -40,7 +40,7 @@ def test_an_alert_is_acknowledged_whatever_the_clock_says_but_not_in_its_first_h
 @pytest.mark.parametrize(("after_ns", "status"), [(0, 409), (SETTLE_NS, 200), (-HOUR_NS, 200)])
 def test_a_study_is_seen_whatever_the_clock_says(scene: Scene, ledger: Ledger, after_ns: int, status: int) -> None:
     scanned = scene.study("PHANTOM^ONE", number=1)
-    scene.close(scanned, Outcome.NOT_ANALYSED)
+    scene.close(scanned, Outcome.NOT_ANALYSED, ())
     with ledger.reading() as r:
         closed_ns = study_by_id(r, scanned.study_id).closed_ns  # type: ignore[union-attr]
     assert closed_ns is not None

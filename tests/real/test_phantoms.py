@@ -204,11 +204,13 @@ def test_the_pace_is_kept_against_the_clock(tmp_path: Path) -> None:
     assert all(wait < 0.1 for wait in waits)
 
 
-def test_a_name_that_is_taken_is_never_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("landing", list(Landing))
+def test_a_name_that_is_taken_is_never_overwritten(tmp_path: Path, landing: Landing) -> None:
     (tmp_path / "IM-0001.dcm").write_bytes(b"mine")
-    with pytest.raises(FileExistsError):
-        list(send([b"x"], tmp_path, rate_hz=0, landing=Landing.IN_PLACE, clock_ns=time.time_ns, sleep=time.sleep))
-    assert (tmp_path / "IM-0001.dcm").read_bytes() == b"mine"
+    with pytest.raises(FileExistsError) as refused:
+        list(send([b"x"], tmp_path, rate_hz=0, landing=landing, clock_ns=time.time_ns, sleep=time.sleep))
+    assert refused.value.filename == str(tmp_path / "IM-0001.dcm")
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("IM-0001.dcm", b"mine")]
 
 
 def test_a_folder_is_sent_without_following_links(tmp_path: Path, demo) -> None:

@@ -398,6 +398,15 @@ def test_files_come_back_and_their_sums_are_all_that_landed(ledger: Ledger) -> N
         assert [row.path for row in files.recent_files(r, [FileVerdict.SET_ASIDE], 5)] == ["bad.dcm"]
 
 
+def test_any_number_of_files_may_have_gone(ledger: Ledger) -> None:
+    with ledger.writing() as w:
+        kept = files.record_file(w, invented.file())
+        files.mark_removed(w, range(kept + 1, 300_000))
+        assert [number for number, _ in files.files_still_landed(w)] == [kept]
+        files.mark_removed(w, range(300_000))
+        assert files.files_still_landed(w) == []
+
+
 def test_a_file_that_grew_keeps_its_row_and_another_under_its_path_does_not(ledger: Ledger) -> None:
     with ledger.writing() as w:
         first = files.record_file(w, invented.file(verdict=FileVerdict.SET_ASIDE))
