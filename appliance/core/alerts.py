@@ -65,6 +65,9 @@ WITHDRAWN: Final = frozenset({_S.SOUNDING_WITHDRAWN, _S.LISTED_WITHDRAWN, _S.SEE
 ENDED: Final = frozenset({_S.MENDED, _S.TEST_SEEN})
 """The next RAISED of the same key opens a row of its own. A clinical alert never ends: one row for its key, for ever."""
 
+HAPPENED_ONCE: Final = frozenset({"poison-file", "sop-conflict"})
+"""Codes of technical alerts that nothing can mend: they have happened. Who has seen one ends it."""
+
 FIRST: Final = {
     Level.CRITICAL: _S.SOUNDING,
     Level.REVIEW: _S.LISTED,

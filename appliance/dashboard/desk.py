@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.core.alerts import Happening
+from appliance.core.alerts import HAPPENED_ONCE, Happening
 from appliance.core.ledger import AlertEventRow
 from appliance.core.words import Level
 from appliance.records.alerts import alert_by_id, append_event, events_of
@@ -52,6 +52,8 @@ def acknowledge(ledger: Ledger, *, alert_id: int, shown_event: int, by: str, pag
             return Answer(status=200, message=f"Already acknowledged by {alert.acknowledged_by}.")
         details = {"page": page, "shown": str(shown_event)}
         append_event(w, alert_id, Happening.ACKNOWLEDGED, at_ns=now_ns, by=by, details=details)
+        if alert.key.first in HAPPENED_ONCE:
+            append_event(w, alert_id, Happening.MENDED, at_ns=now_ns, by=by, details={"note": "seen"})
     return Answer(status=200, message="Acknowledged. Sound is off for this alert.")
 
 

@@ -311,6 +311,15 @@ def test_a_blind_box_says_so_again_after_5_min(ledger_path: Path, ledger: Ledger
         assert "I have seen it" not in httpx.get(board.address + "fragments/bands").text
 
 
+def test_who_has_seen_what_nothing_can_mend_ends_it(board: Served, scene: Scene, ledger: Ledger) -> None:
+    """A file that stopped its reader has done so: the row must not stand on the board for years."""
+    once, lasting = scene.technical("poison-file"), scene.technical("engine-fault")
+    station = Station(board)
+    for alert in (once, lasting):
+        assert station.post("acknowledge", press(alert)).status_code == 200
+    assert technical(ledger) == ["engine-fault"]
+
+
 def technical(ledger: Ledger) -> list[str]:
     with ledger.reading() as r:
         return [alert.key.first for alert in open_alerts(r) if alert.level is Level.TECHNICAL]
