@@ -150,6 +150,13 @@ def early_evidence(rows: Sequence[SliceRow], points: Points) -> Evidence | None:
     return Evidence(slice_ids=(max(singles, key=_any).id,)) if singles else None
 
 
+def suffices_early(rows: Sequence[SliceRow], points: Points) -> bool:
+    """Whether `early_evidence` finds any, without looking for the strongest: asked after each slice."""
+    places = one_per_place(rows)
+    single = any(scored_of(row).has_brain and _any(row) >= points.early_single for row in places)
+    return single or any(_agree(*pair, points) for pair in pairwise(places))
+
+
 def _agree(lower: SliceRow, upper: SliceRow, points: Points) -> bool:
     brain = scored_of(lower).has_brain and scored_of(upper).has_brain
     near = upper.geometry.position_mm - lower.geometry.position_mm <= points.neighbour_mm + SAME_PLACE_MM

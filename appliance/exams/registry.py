@@ -10,18 +10,21 @@ from appliance.exams.head_ct import eligibility
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exam:
-    """One examination: what triage asks of it."""
+    """One examination: what a series of it is asked."""
 
     name: str  # as in an engine's manifest and in the key of an alert
     header_verdict: Callable[..., eligibility.HeaderVerdict]
     pixel_verdict: Callable[[Sequence[eligibility.PixelFacts]], Reasons | None]
 
 
+EXAM: Final = "head_ct"
+"""The one examination that is read today."""
+
 EXAMS: Final = {
     exam.name: exam
     for exam in (
         Exam(
-            name="head_ct",
+            name=EXAM,
             header_verdict=eligibility.header_verdict,
             pixel_verdict=eligibility.pixel_verdict,
         ),

@@ -14,8 +14,8 @@ from pathlib import Path, PurePath
 
 from appliance.core.ledger import Identity
 from appliance.core.times import Now
+from appliance.imaging.sniffing import is_temp_name
 from appliance.intake.plain_file import has_writer, identity_of
-from appliance.intake.sniff import is_temp_name
 
 SETTLE_S = 2.0  # longest pause of a local writer that is still writing; restarted by any change
 FILLING_PATIENCE_S = 30.0  # a file that is open for writing, or has no blocks behind its size, may stand so long

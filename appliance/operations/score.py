@@ -23,7 +23,7 @@ from appliance.core.outcome import study_outcome
 from appliance.core.reads import Hounsfield, ReadFile
 from appliance.core.reasons import Of, sentence
 from appliance.core.words import LABELS, FileVerdict, Outcome, SeriesVerdict
-from appliance.exams.registry import EXAMS
+from appliance.exams.registry import EXAM, EXAMS
 from appliance.imaging.reading import MAX_FILE
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.plain_file import read_regular
@@ -32,7 +32,6 @@ from appliance.reading.series_reader import SeriesReading, declined_standing, re
 from appliance.reading.slice_reader import read_slice
 
 SCHEMA_VERSION = 1
-EXAM = "head_ct"
 READ_AHEAD = 4
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from appliance.core.completeness import NEVER_LATER_S, Complete
 from appliance.core.engine import EngineCard
-from appliance.core.evidence import early_evidence, finding_details, finding_of, level_of, scored_of
+from appliance.core.evidence import early_evidence, finding_details, finding_of, level_of, scored_of, suffices_early
 from appliance.core.ledger import Finding, Reasons, SliceRow
 from appliance.core.outcome import SeriesStanding, study_outcome
 from appliance.core.words import Finality, Level, Outcome, SeriesVerdict
-from appliance.exams.head_ct.eligibility import PixelFacts, pixel_verdict
+from appliance.exams.head_ct.eligibility import PixelFacts
+from appliance.exams.registry import EXAM, EXAMS
 from appliance.imaging.geometry import Placed, Survey, survey
 from appliance.reading.exam_reader import ExamReading, read_exam
 
@@ -32,7 +33,7 @@ class SeriesReading:
 
 def early_level(rows: Sequence[SliceRow], card: EngineCard) -> Level | None:
     """The level of `read_early`, at a small part of its work: what is asked after each slice."""
-    return Level.CRITICAL if early_evidence(rows, card.points) else None
+    return Level.CRITICAL if suffices_early(rows, card.points) else None
 
 
 def read_early(rows: Sequence[SliceRow], card: EngineCard) -> SeriesReading:
@@ -62,7 +63,7 @@ def read_whole(
     `engine_tries`: how often the engine was asked for a slice that it never answered for; 0 where it answered for all.
     """
     exam = read_exam(rows, card)
-    declined = pixel_verdict([_pixel_facts(row) for row in rows if row.score is not None])
+    declined = EXAMS[EXAM].pixel_verdict([_pixel_facts(row) for row in rows if row.score is not None])
     level = None if declined else level_of(exam.probabilities[0], card.points)
     evidence = early_evidence(rows, card.points) if level else None
     finding = finding_of(rows, card.points, evidence) if level else None

@@ -35,13 +35,6 @@ def record_reading(w: Connection, row: ReadingRow) -> int:
     return int(w.execute(sa.insert(reading).values(**values).returning(reading.c.id)).scalar_one())
 
 
-def latest_reading(r: Connection, series_id: int) -> ReadingRow | None:
-    """The last reading of a series."""
-    chosen = sa.select(reading).where(reading.c.series_id == series_id).order_by(reading.c.id.desc()).limit(1)
-    row = r.execute(chosen).one_or_none()
-    return None if row is None else _reading(row)
-
-
 def latest_readings(r: Connection, series_ids: Iterable[int]) -> dict[int, ReadingRow]:
     """The last reading of each of several series, by series id; series without one are not in it."""
     chosen = reading.c.series_id.in_(list(series_ids))

@@ -13,11 +13,6 @@ from appliance.records.models import series
 from appliance.records.shapes import reasons_in, reasons_out, series_in, series_out
 
 
-def find_series(r: Connection, study_id: int, series_uid: str) -> SeriesRow | None:
-    """The series with this UID in this study."""
-    return _one(r, (series.c.study_id == study_id) & (series.c.series_uid == series_uid))
-
-
 def open_series(
     w: Connection,
     study_id: int,
@@ -105,16 +100,6 @@ def series_of_studies(r: Connection, study_ids: Iterable[int]) -> dict[int, list
     for row in r.execute(chosen):
         found.setdefault(row.study_id, []).append(_series(row))
     return found
-
-
-def series_by_id(r: Connection, series_id: int) -> SeriesRow | None:
-    """The series with this id."""
-    return _one(r, series.c.id == series_id)
-
-
-def _one(r: Connection, where: sa.ColumnElement[bool]) -> SeriesRow | None:
-    row = r.execute(sa.select(series).where(where)).one_or_none()
-    return None if row is None else _series(row)
 
 
 def _series(row: Any) -> SeriesRow:

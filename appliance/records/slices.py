@@ -8,7 +8,7 @@ from appliance.core.headers import Header
 from appliance.core.ledger import SliceRow
 from appliance.core.slices import SliceScore
 from appliance.records.ledger import Connection
-from appliance.records.models import series, slice_, study
+from appliance.records.models import slice_
 from appliance.records.shapes import fitting, geometry_in, geometry_out, score_in, score_out
 
 
@@ -43,19 +43,6 @@ def take_slice(
     return _slice(w.execute(sa.insert(slice_).values(**values).returning(*slice_.c)).one())
 
 
-def slices_with_sop(r: Connection, series_id: int, sop_uid: str) -> list[SliceRow]:
-    """The slices under this SOP UID in this series: more than one where different pixels came under it."""
-    return _many(r, sa.select(slice_).where((slice_.c.series_id == series_id) & (slice_.c.sop_uid == sop_uid)))
-
-
-def slices_with_sop_in_study(r: Connection, study_uid: str, sop_uid: str) -> list[SliceRow]:
-    """The slices under this SOP UID in all series of the studies with this UID."""
-    joined = (
-        sa.select(slice_).join(series, series.c.id == slice_.c.series_id).join(study, study.c.id == series.c.study_id)
-    )
-    return _many(r, joined.where((slice_.c.sop_uid == sop_uid) & (study.c.study_uid == study_uid)))
-
-
 def slices_of(r: Connection, series_id: int) -> list[SliceRow]:
     """The slices of a series from foot to head, with their scores. Those at one place: in the order of landing."""
     return _many(r, sa.select(slice_).where(slice_.c.series_id == series_id))
@@ -65,12 +52,6 @@ def slice_by_id(r: Connection, slice_id: int) -> SliceRow | None:
     """The slice with this id."""
     row = r.execute(sa.select(slice_).where(slice_.c.id == slice_id)).one_or_none()
     return None if row is None else _slice(row)
-
-
-def unscored_slices(r: Connection, series_id: int) -> list[int]:
-    """The ids of the slices that the engine has not answered for."""
-    waiting = (slice_.c.series_id == series_id) & slice_.c.logits.is_(None)
-    return list(r.execute(sa.select(slice_.c.id).where(waiting).order_by(slice_.c.id)).scalars())
 
 
 def score_slice(w: Connection, slice_id: int, score: SliceScore, ms: dict[str, float]) -> None:

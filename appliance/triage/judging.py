@@ -6,10 +6,9 @@ from appliance.core.alerts import AlertStatus, Step, alert_step
 from appliance.core.engine import EngineCard
 from appliance.core.ledger import AlertChange, AlertKey, AlertRow, ReadingRow
 from appliance.core.words import Finality, Level
+from appliance.exams.registry import EXAM
 from appliance.reading.series_reader import SeriesReading
 from appliance.triage.cases import SeriesCase, StudyCase
-
-EXAM = "head_ct"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,11 @@ from appliance.core.reads import Hounsfield, ReadFile
 from appliance.core.times import Now
 from appliance.core.words import FileVerdict
 from appliance.imaging.reading import MAX_FILE
+from appliance.imaging.sniffing import is_temp_name
 from appliance.intake.inbox import Candidate, Inbox
 from appliance.intake.names import path_text
 from appliance.intake.plain_file import read_regular
 from appliance.intake.reader_pool import Died, ReaderPool
-from appliance.intake.sniff import is_temp_name
 from appliance.records.files import record_file
 from appliance.records.ledger import Ledger
 from appliance.records.series import apply_series_change

@@ -7,13 +7,12 @@ from appliance.core.headers import Header
 from appliance.core.ledger import SeriesChange
 from appliance.core.times import Now
 from appliance.core.words import SeriesState, SeriesVerdict, StudyState
-from appliance.exams.registry import EXAMS
+from appliance.exams.registry import EXAM, EXAMS
 from appliance.records.ledger import Ledger
 from appliance.records.series import apply_series_change, open_series, update_series_facts
 from appliance.records.slices import forget_scores
 from appliance.records.studies import open_study, reopen_study
 from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
-from appliance.triage.judging import EXAM
 
 
 class Placing:

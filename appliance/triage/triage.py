@@ -23,6 +23,7 @@ from appliance.intake.watch import Watcher
 from appliance.reading.series_reader import (
     SeriesReading,
     declined_standing,
+    early_level,
     has_two_thicknesses,
     read_early,
     read_whole,
@@ -146,10 +147,13 @@ class Triage:
     def _judge_early(self, scored: Scored, now: Now) -> None:
         """After each slice: score, and where the evidence suffices the alert, in one transaction."""
         study, series = scored.study, scored.series
-        early = read_early(list(series.slices.values()), self._used.card)
-        standing = self._standing_alert(study)
-        step = step_of(standing, series, early.level, Finality.PROVISIONAL, others=self._others(study, series))
-        self._commit(study, series, early, step, (scored.slice,), (), None, now)
+        rows, card = list(series.slices.values()), self._used.card
+        standing, level = self._standing_alert(study), early_level(rows, card)
+        step = step_of(standing, series, level, Finality.PROVISIONAL, others=self._others(study, series))
+        if step is None:
+            commit_judgement(self._ledger, Judgement(at_ns=now.wall_ns, scores=(scored.slice,)))
+            return
+        self._commit(study, series, read_early(rows, card), step, (scored.slice,), (), None, now)
 
     def _judge_whole(self, study: StudyCase, series: SeriesCase, complete: Complete, now: Now) -> None:
         """A series is complete: its final reading, or why its pixels decline it."""

@@ -160,9 +160,12 @@ def test_a_name_is_kept_as_one_plain_line(board: Served, scene: Scene, ledger: L
 
 def test_a_press_on_what_has_just_changed_is_refused(board: Served, scene: Scene, ledger: Ledger) -> None:
     alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
-    scene.now_ns = time.time_ns()
-    fresh = scene.critical("PHANTOM^TWO", 2, before_s=-5.0)
     station = Station(board)
+    scanned = scene.study("PHANTOM^TWO", number=2)
+    scene.land(scanned, hump(28, 15, 0.95)[:19])
+    scene.now_ns = time.time_ns()
+    fresh = scene.read(scanned, Outcome.CRITICAL, final=False, step=raised(Level.CRITICAL), before_s=0.0)
+    assert fresh is not None
     answer = station.post("acknowledge", press(fresh))
     assert answer.status_code == 409
     assert answer.json()["message"] == "This alert has just changed. Look again, then press."

@@ -30,7 +30,6 @@ from appliance.phantoms.exam import HELD_OUT_SEED, PhantomExam
 from appliance.reading.exam_reader import read_exam
 from appliance.reading.prepare import prepare
 from appliance.reading.slice_reader import read_slice
-from appliance.training.selfcheck import Engine as CheckedEngine
 from tests.scored import scored
 
 FOLDER = Path(__file__).parents[2] / "engines" / "head-ct"
@@ -194,17 +193,6 @@ class TestExam:
         rows, points = as_rows(clean, found), engine.card.points
         assert level_of(read_exam(rows, engine.card).probabilities[0], points) is not Level.CRITICAL
         assert early_evidence(rows, points) is None
-
-    def test_service_and_training_read_alike(
-        self, engine: LoadedEngine, exam: PhantomExam, scores: dict[int, SliceScore]
-    ) -> None:
-        # The engine's figures and points were found with the code of `training`: it must be the same reading.
-        checked = CheckedEngine(FOLDER)
-        brains = [n for n in scores if scores[n].has_brain]
-        logits = np.array([checked.score(exam.hu[n], (exam.pixel_mm, exam.pixel_mm))[0] for n in brains])
-        expected = checked.exam(logits, exam.positions_mm[brains])
-        found = read_exam(as_rows(exam, {n: scores[n] for n in brains}), engine.card)
-        assert np.allclose(np.log(found.probabilities) - np.log1p(-np.array(found.probabilities)), expected, atol=1e-4)
 
     def test_a_hollow_head_is_nothing(self, engine: LoadedEngine, exam: PhantomExam) -> None:
         hollow = np.where((exam.hu > -200) & (exam.hu < 200), np.int16(-1000), exam.hu).astype(np.int16)

@@ -471,7 +471,7 @@ def test_a_series_comes_back_and_changes_only_in_what_is_given(ledger: Ledger) -
     with ledger.writing() as w:
         study, one = invented.opened(w)
         assert one.facts == invented.SERIES
-        assert series.find_series(w, study.id, invented.SERIES.series_uid) == one
+        assert series.series_of(w, study.id) == [one]
         series.change_series(
             w, one.id, verdict=SeriesVerdict.DECLINED, reasons=(("no-brain", {}),), corrections=("tilt",)
         )
@@ -486,14 +486,13 @@ def test_a_series_comes_back_and_changes_only_in_what_is_given(ledger: Ledger) -
         )
         assert series.series_of(w, study.id) == [changed]
         series.change_series(w, one.id, state=SeriesState.OPEN)
-        assert series.series_by_id(w, one.id) == replace(changed, state=SeriesState.OPEN, closed_ns=None)
+        assert series.series_of(w, study.id) == [replace(changed, state=SeriesState.OPEN, closed_ns=None)]
 
 
 def test_a_score_comes_back_bit_for_bit(ledger: Ledger) -> None:
     with ledger.writing() as w:
         _, one = invented.opened(w)
         rows = [invented.taken(w, one.id, n) for n in (3, 1, 2)]
-        assert slices.unscored_slices(w, one.id) == [row.id for row in rows]
         for n, row in enumerate(rows):
             slices.score_slice(w, row.id, invented.score(n), {"score": 12.5})
     with ledger.reading() as r:
@@ -521,8 +520,7 @@ def test_two_pictures_under_one_sop_uid_are_both_kept_and_the_same_twice_is_not(
         _, one = invented.opened(w)
         for pixels in ("1" * 64, "2" * 64):
             slices.take_slice(w, one.id, invented.header("2.25.7", 5.0), pixels, "b" * 64, "s", 1, {})
-        assert len(slices.slices_with_sop(w, one.id, "2.25.7")) == 2
-        assert len(slices.slices_with_sop_in_study(w, "2.25.1", "2.25.7")) == 2
+        assert [row.sop_uid for row in slices.slices_of(w, one.id)] == ["2.25.7", "2.25.7"]
     with pytest.raises(sa.exc.IntegrityError), ledger.writing() as w:
         slices.take_slice(w, one.id, invented.header("2.25.7", 5.0), "1" * 64, "b" * 64, "s", 1, {})
 
@@ -559,7 +557,7 @@ def test_readings_and_engine_events_come_back(ledger: Ledger) -> None:
             replace(invented.reading(one.id, finality=Finality.PROVISIONAL), id=first),
             replace(empty, id=second),
         ]
-        assert readings.latest_reading(r, one.id) == replace(empty, id=second)
+        assert readings.latest_readings(r, [one.id]) == {one.id: replace(empty, id=second)}
         serving = engines.current_engine(r)
         assert serving is not None
         assert (serving.kind, serving.engine_name, serving.details) == ("LOADED", "head-ct", {"version": "0.1.0"})
@@ -596,7 +594,7 @@ def test_a_judgement_stands_whole(ledger: Ledger) -> None:
         assert (committed.alert.study_id, committed.alert.series_id) == (study.id, one.id)
         assert committed.alert_event_id == alerts.last_event_id(r)
         assert slices.slices_of(r, one.id)[0].score is not None
-        assert series.series_by_id(r, one.id).state is SeriesState.CLOSED  # type: ignore[union-attr]
+        assert [row.state for row in series.series_of(r, study.id)] == [SeriesState.CLOSED]
         closed = studies.study_by_id(r, study.id)
         assert closed is not None
         assert (closed.state, closed.outcome) == (StudyState.CLOSED, Outcome.CRITICAL)
