@@ -18,6 +18,7 @@ from appliance.core.evidence import (
     scored_of,
     soft_dice,
 )
+from appliance.core.ledger import SliceRow
 from appliance.core.reasons import Of, sentence
 from appliance.core.words import Label, Level, Side
 from tests.scored import POINTS, blob, geometry, scored
