@@ -15,10 +15,8 @@ from appliance.imaging.opening import Opened, open_file
 from appliance.imaging.picture import picture_spec, rescale_of
 from appliance.imaging.pixels import cells_of
 from appliance.imaging.placing import AXIAL_WITHIN_DEG, TILT_FROM_DEG, place, turned
-from appliance.imaging.sniffing import sniff
+from appliance.imaging.sniffing import MAX_FILE, sniff
 from appliance.imaging.sop_class import CT_MULTI_FRAME, reason_to_decline
-
-MAX_FILE: Final = 64 << 20  # bytes that are looked at; a CT slice has less than one MiB
 
 _OTHER_MODALITIES: Final = frozenset(
     ("CR", "DX", "ES", "IO", "MG", "NM", "OP", "OPT", "PT", "PX", "RF", "RTIMAGE", "ST", "US", "XA")

@@ -6,6 +6,8 @@ from typing import Final
 # The least that a walker needs to begin with, and what `sniff` looks at.
 FIRST_BYTES: Final = 256
 
+MAX_FILE: Final = 64 << 20  # bytes that are looked at; a CT slice has less than one MiB
+
 _TEMP_NAMES: Final = re.compile(
     r"""
     \..*                     # hidden: rsync and most receivers write so

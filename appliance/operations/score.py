@@ -24,7 +24,7 @@ from appliance.core.reads import Hounsfield, ReadFile
 from appliance.core.reasons import Of, sentence
 from appliance.core.words import LABELS, FileVerdict, Outcome, SeriesVerdict
 from appliance.exams.registry import EXAM, EXAMS
-from appliance.imaging.reading import MAX_FILE
+from appliance.imaging.sniffing import MAX_FILE
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.plain_file import read_regular
 from appliance.intake.reader_pool import Died, ReaderPool

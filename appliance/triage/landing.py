@@ -15,8 +15,7 @@ from appliance.core.ledger import FileRow, SeriesChange, SliceRow
 from appliance.core.reads import Hounsfield, ReadFile
 from appliance.core.times import Now
 from appliance.core.words import FileVerdict
-from appliance.imaging.reading import MAX_FILE
-from appliance.imaging.sniffing import is_temp_name
+from appliance.imaging.sniffing import MAX_FILE, is_temp_name
 from appliance.intake.inbox import Candidate, Inbox
 from appliance.intake.names import path_text
 from appliance.intake.plain_file import read_regular

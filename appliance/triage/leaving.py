@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.core.errors import Fault
 from appliance.core.times import Now
-from appliance.imaging.reading import MAX_FILE
+from appliance.imaging.sniffing import MAX_FILE
 from appliance.intake.inbox import Answered, Inbox
 from appliance.intake.names import name_of
 from appliance.intake.plain_file import has_writer, identity_of, read_regular

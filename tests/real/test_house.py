@@ -1,5 +1,6 @@
 """Rules of the house that no import check can hold."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,22 @@ def test_the_programs_run_without_torch_tensorrt_and_pycuda(module: str) -> None
         [sys.executable, "-c", f"{_BLOCKED}\nimport {module}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_loop_of_triage_carries_no_decoder() -> None:
+    """pydicom and the codecs are loaded in the limited children alone."""
+    said = (
+        "import sys, appliance.triage.program; print(sorted(m for m in ('pydicom', 'imagecodecs') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_architecture_names_tests_that_are_there() -> None:
+    said = (ROOT / "ARCHITECTURE.md").read_text()
+    named = re.findall(r"`((?:tests|appliance|core|records)/[\w./]+)`", said)
+    assert [path for path in named if not ((ROOT / path).exists() or (ROOT / "appliance" / path).exists())] == []
+    assert len(named) > 10
 
 
 @pytest.mark.parametrize("package", ["appliance", "appliance/inference", "appliance/processes"])
