@@ -151,7 +151,7 @@ def look_at_database(settings: Settings) -> Finding:
     try:
         Ledger.open(settings.database).close()
     except CannotStart as error:
-        return _bad("database", Grade.CANNOT_WORK, str(error), "bleedwatch db upgrade")
+        return _bad("database", Grade.CANNOT_WORK, str(error), "")
     return _fine("database", f"{settings.database} opens and has the form of this version")
 
 
@@ -199,4 +199,4 @@ def refuse_what_cannot_work(settings: Settings) -> None:
     ]
     bad = [finding for look in looks for finding in look() if finding.grade is Grade.CANNOT_WORK]
     if bad:
-        raise CannotStart("\n".join(f"{finding.about}: {finding.said}. {finding.next_step}" for finding in bad))
+        raise CannotStart("\n".join(f"{one.about}: {one.said}. {one.next_step}".rstrip() for one in bad))
