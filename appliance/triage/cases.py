@@ -45,13 +45,6 @@ class SeriesCase:
         """More of it is awaited."""
         return self.row.state is SeriesState.OPEN
 
-    def scored(self) -> list[SliceRow]:
-        """Slices with a score, from the foot; repeats in the order of their UIDs."""
-        return sorted(
-            (row for row in self.slices.values() if row.score is not None),
-            key=lambda row: (row.geometry.position_mm, row.sop_uid, row.pixel_sha256),
-        )
-
     def unscored(self) -> list[SliceRow]:
         """Slices that the engine still owes, in the order of landing."""
         return [row for row in self.slices.values() if row.score is None]
