@@ -34,7 +34,10 @@ def _web_address(url: str) -> str:
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address reaches this machine alone."""
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -74,7 +77,7 @@ class DashboardSettings(_Section):
 
     @model_validator(mode="after")
     def _loopback_only(self) -> Self:
-        if self.host != "localhost" and not _is_loopback(self.host):
+        if not is_loopback(self.host):
             raise ValueError(
                 "host must be an address of this machine alone (127.0.0.1, ::1, localhost): "
                 "pages that others can reach need users and a certificate, which this version does not have"

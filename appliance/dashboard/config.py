@@ -1,9 +1,9 @@
 """What the board needs to know from the settings."""
 
-import ipaddress
 from dataclasses import dataclass
 
 from appliance.core.errors import CannotStart
+from appliance.settings import is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,7 @@ class DashboardConfig:
 
 def check_address(config: DashboardConfig) -> None:
     """CannotStart, in words, for an address that others than this box can reach."""
-    if config.host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(config.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(config.host):
         raise CannotStart(
             f"The board cannot be served on {config.host}: it has no users and no certificate yet, so it is kept to "
             "this box. Set dashboard.host to 127.0.0.1."

@@ -13,6 +13,7 @@ from appliance.intake.reader_protocol import MAX_PIXELS, unpacked_read
 from appliance.processes.children import GarbledFrame, LimitedChild
 
 READERS: Final = 2
+READ_AHEAD: Final = 4  # files worth handing in: two in the readers' hands, two that follow at once
 DEADLINE_S: Final = 10.0  # for one file
 START_S: Final = 60.0  # for a reader to load its decoders, on a busy box too
 RESTART_AFTER_S: Final = 1.0  # between failed starts

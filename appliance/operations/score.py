@@ -27,12 +27,11 @@ from appliance.exams.registry import EXAM, EXAMS
 from appliance.imaging.sniffing import MAX_FILE
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.plain_file import read_regular
-from appliance.intake.reader_pool import Died, ReaderPool
+from appliance.intake.reader_pool import READ_AHEAD, Died, ReaderPool
 from appliance.reading.series_reader import SeriesReading, declined_standing, read_whole
 from appliance.reading.slice_reader import read_slice
 
 SCHEMA_VERSION = 1
-READ_AHEAD = 4
 
 
 @dataclass(slots=True)

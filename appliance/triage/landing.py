@@ -19,7 +19,7 @@ from appliance.imaging.sniffing import MAX_FILE, is_temp_name
 from appliance.intake.inbox import Candidate, Inbox
 from appliance.intake.names import path_text
 from appliance.intake.plain_file import read_regular
-from appliance.intake.reader_pool import Died, ReaderPool
+from appliance.intake.reader_pool import READ_AHEAD, Died, ReaderPool
 from appliance.records.files import record_file
 from appliance.records.ledger import Ledger
 from appliance.records.series import apply_series_change
@@ -33,7 +33,6 @@ from appliance.triage.technical import TechnicalAlerts
 log = logging.getLogger(__name__)
 
 POISON_AFTER = 2  # readers that one file may stop
-READ_AHEAD = 4  # files with the readers: two in their hands, two that follow at once
 
 
 @dataclass(slots=True)
