@@ -27,6 +27,7 @@ def look(board: Board, silent: Mapping[str, float], moment: Moment) -> BoardView
         title=_title(board, blind=blind),
         bands=bands[:MOST_BANDS],
         more_bands=bands[MOST_BANDS:],
+        bar=tuple(alert_card(alert, moment, large=False) for alert in _unanswered(board, Level.CRITICAL)),
         cards=cards,
         folded=open_cards[MOST_OPEN_CARDS:],
         calm=None if cards or blind else _calm(board, len(bands), moment),

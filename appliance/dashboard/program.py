@@ -17,8 +17,9 @@ from appliance.core.errors import CannotStart, Fault
 from appliance.core.status import BEAT_S, PageSeen, ProgramStatus
 from appliance.core.times import Now
 from appliance.core.watching import SILENT_CODE, SilenceWatch
-from appliance.dashboard.app import Board, make_app, make_board
+from appliance.dashboard.app import make_app
 from appliance.dashboard.config import DashboardConfig, check_address
+from appliance.dashboard.console import Console, make_console
 from appliance.records.ledger import Ledger
 from appliance.records.technical import keep_technical
 
@@ -57,8 +58,8 @@ def run(
         def silent(now: Now) -> dict[str, float]:
             return watch.look({program: statuses(program) for program in WATCHED}, now)
 
-        board = make_board(ledger, store_root, served, clock, silent)
-        asyncio.run(_serve(board, sock, stop, beat, silent, listening))
+        console = make_console(ledger, store_root, served, clock, silent=silent, statuses=statuses)
+        asyncio.run(_serve(console, sock, stop, beat, silent, listening))
 
 
 class _Server(uvicorn.Server):
@@ -69,7 +70,7 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    board: Board,
+    console: Console,
     sock: socket.socket,
     stop: threading.Event,
     beat: Beat,
@@ -77,7 +78,7 @@ async def _serve(
     listening: Callable[[int], None],
 ) -> None:
     settings = uvicorn.Config(
-        make_app(board),
+        make_app(console),
         access_log=False,
         log_config=None,
         log_level="warning",
@@ -89,9 +90,9 @@ async def _serve(
         limit_concurrency=300,
     )
     server = _Server(settings)
-    hub = asyncio.create_task(board.hub.run())
+    hub = asyncio.create_task(console.hub.run())
     serving = asyncio.create_task(server.serve(sockets=[sock]))
-    beating = asyncio.create_task(_beat_each_second(board, beat, silent))
+    beating = asyncio.create_task(_beat_each_second(console, beat, silent))
     told = False
     try:
         while not stop.is_set():
@@ -105,28 +106,28 @@ async def _serve(
                     raise RuntimeError("a part of the board has ended by itself")
     finally:
         # Streams first: the server waits for connections that are open.
-        board.hub.close()
+        console.hub.close()
         server.should_exit = True
         beating.cancel()
         await asyncio.gather(hub, serving, beating, return_exceptions=True)
-        board.shut()
+        console.shut()
 
 
-async def _beat_each_second(board: Board, beat: Beat, silent: Callable[[Now], dict[str, float]]) -> None:
+async def _beat_each_second(console: Console, beat: Beat, silent: Callable[[Now], dict[str, float]]) -> None:
     while True:
-        now = board.clock()
-        if board.hub.answers(now.monotonic_s):
-            beat(now, tuple(board.pages.seen(now.monotonic_s)))
-        await board.in_thread(board.writer, partial(_note_silence, board, silent, now))
+        now = console.clock()
+        if console.hub.answers(now.monotonic_s):
+            beat(now, tuple(console.pages.seen(now.monotonic_s)))
+        await console.in_thread(console.writer, partial(_note_silence, console, silent, now))
         await asyncio.sleep(BEAT_S)
 
 
-def _note_silence(board: Board, silent: Callable[[Now], dict[str, float]], now: Now) -> None:
+def _note_silence(console: Console, silent: Callable[[Now], dict[str, float]], now: Now) -> None:
     """The ledger learns which program is silent. Where it cannot be written, the band on the board says it alone."""
     causes = {(SILENT_CODE[program], SUBJECT): dict[str, str]() for program in silent(now)}
     owned = [(SILENT_CODE[program], SUBJECT) for program in WATCHED]
     try:
-        keep_technical(board.ledger, causes, owned=owned, at_ns=now.wall_ns, by="dashboard")
+        keep_technical(console.ledger, causes, owned=owned, at_ns=now.wall_ns, by="dashboard")
     except Fault as fault:
         log.error("the silence of a program could not be recorded", extra={"facts": {"reason": fault.reason}})
 

@@ -1,10 +1,10 @@
 """One look becomes markup. Everything that came from a header passes the templates' escaping."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -15,10 +15,15 @@ from appliance.dashboard.moments import Ages, Calendar
 from appliance.dashboard.stream import Snapshot
 from appliance.dashboard.views import BoardView, Moment
 from appliance.records.board import BoardMemory, read_board
-from appliance.records.ledger import Ledger
+from appliance.records.ledger import Connection, Ledger
 
-PARTS: Final = ("bands", "stage", "landing", "today")
+PARTS: Final = ("bands", "bar", "stage", "landing", "today")
+"""The parts of the live stream. A page swaps those that it has a place for."""
 HOUR_NS: Final = 3_600_000_000_000
+
+Context = Mapping[str, Any]
+Read = Callable[[Connection, Moment], Context | None]
+"""What a page shows of its own, read in one look; None where there is no such thing."""
 
 
 class Renderer:
@@ -40,10 +45,10 @@ class Renderer:
         )
 
     def snapshot(self, now: Now) -> Snapshot:
-        """The fragments of the board as it stands. Fault if the ledger cannot be read."""
+        """What every open page shows, as it stands. Fault if the ledger cannot be read."""
         view, moment = self._look(now)
         return Snapshot(
-            parts={part: self._templates.get_template(f"{part}.html").render(view=view) for part in PARTS},
+            parts={part: self._render(f"{part}.html", view=view) for part in PARTS},
             ages=moment.counted,
             alarms=tuple(asdict(alarm) for alarm in view.alarms),
             title=view.title,
@@ -51,11 +56,20 @@ class Renderer:
             made_s=now.monotonic_s,
         )
 
-    def page(self, now: Now, *, token: str, theme: str) -> str:
-        """The whole page, which claims nothing that its script has not yet heard on the stream."""
+    def page(
+        self, template: str, now: Now, *, here: str, token: str, theme: str, read: Read | None = None
+    ) -> str | None:
+        """A whole page, which claims nothing that its script has not yet heard on the stream. None if `read` says so."""
+        context: Context | None = {}
+        if read is not None:
+            context = self._read(now, read)[0]
+        if context is None:
+            return None
         view, _ = self._look(now)
         at = self.calendar.at(now.wall_ns)
-        return self._templates.get_template("board.html").render(
+        return self._render(
+            template,
+            here=here,
             view=view,
             config=self._config,
             token=token,
@@ -63,7 +77,27 @@ class Renderer:
             shown_at=at.strftime("%H:%M:%S"),
             shown_at_iso=at.isoformat(timespec="seconds"),
             state=json.dumps({"event": view.last_event_id}),
+            **context,
         )
+
+    def parts(self, templates: Mapping[str, str], now: Now, read: Read) -> dict[str, Any] | None:
+        """Parts of one page by the id of their place, and the ages in them. None if there is no such thing."""
+        context, moment = self._read(now, read)
+        if context is None:
+            return None
+        parts = {part: self._render(template, **context) for part, template in templates.items()}
+        return {"parts": parts, "ages": moment.counted}
+
+    def _render(self, template: str, **context: Any) -> str:
+        return self._templates.get_template(template).render(**context)
+
+    def _moment(self, now: Now) -> Moment:
+        return Moment(now_ns=now.wall_ns, monotonic_s=now.monotonic_s, calendar=self.calendar, ages=self._ages)
+
+    def _read(self, now: Now, read: Read) -> tuple[Context | None, Moment]:
+        moment = self._moment(now)
+        with self._ledger.reading() as r:
+            return read(r, moment), moment
 
     def _look(self, now: Now) -> tuple[BoardView, Moment]:
         with self._ledger.reading() as r:
@@ -74,5 +108,5 @@ class Renderer:
                 linger_ns=round(self._config.linger_h * HOUR_NS),
                 memory=self._memory,
             )
-        moment = Moment(now_ns=now.wall_ns, monotonic_s=now.monotonic_s, calendar=self.calendar, ages=self._ages)
+        moment = self._moment(now)
         return look(board, self._silent(now), moment), moment

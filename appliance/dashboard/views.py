@@ -133,6 +133,7 @@ class BoardView:
     title: str
     bands: tuple[Band, ...]
     more_bands: tuple[Band, ...]
+    bar: tuple[Card, ...]  # CRITICAL that nobody has answered, for every page but the board
     cards: tuple[Card, ...]
     folded: tuple[Card, ...]
     calm: Calm | None

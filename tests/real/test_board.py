@@ -80,7 +80,7 @@ def test_only_names_of_this_box_are_answered(board: Served) -> None:
 
 def test_every_answer_is_strict(board: Served, scene: Scene) -> None:
     scene.critical("PHANTOM^ONE", 1)
-    for path in ("", "static/board.js", "picture/16.png", "fragments/board", "fragments/stage", "nothing"):
+    for path in ("", "static/console.js", "picture/16.png", "nothing"):
         headers = httpx.get(board.address + path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'self'" in policy
@@ -286,32 +286,32 @@ def test_a_silent_triage_makes_the_board_blind_and_is_mended(ledger_path: Path, 
     with served(ledger_path, scene.store) as board:
         wait_for(lambda: board.beats >= 2)
         board.silent.add("triage")
-        wait_for(lambda: "BLIND" in httpx.get(board.address + "fragments/bands").text, within_s=7)
-        stage = httpx.get(board.address + "fragments/stage").text
+        wait_for(lambda: "BLIND" in httpx.get(board.address).text, within_s=7)
+        stage = httpx.get(board.address).text
         assert "Watching" not in stage
         wait_for(lambda: bool(technical(ledger)), within_s=3)
         assert technical(ledger) == ["triage-silent"]
         board.silent.clear()
         wait_for(lambda: technical(ledger) == [], within_s=3)
-        assert "BLIND" not in httpx.get(board.address + "fragments/bands").text
+        assert "BLIND" not in httpx.get(board.address).text
 
 
 def test_a_blind_box_says_so_again_after_5_min(ledger_path: Path, ledger: Ledger, scene: Scene) -> None:
     alert = scene.technical("inbox-unreachable", before_s=1000, time="14:02")
     with served(ledger_path, scene.store) as board:
-        assert httpx.get(board.address + "fragments/bands").text.count("I have seen it") == 1
+        assert httpx.get(board.address).text.count("I have seen it") == 1
         scene.acknowledge(alert, "R. Example", before_s=290)
-        bands = httpx.get(board.address + "fragments/bands").text
+        bands = httpx.get(board.address).text
         assert "BLIND" in bands
         assert "I have seen it" not in bands
     assert check(ledger) == []
     before = scene.technical("ledger-not-writable", before_s=1000)
     scene.acknowledge(before, "R. Example", before_s=310)
     with served(ledger_path, scene.store) as board:
-        assert httpx.get(board.address + "fragments/bands").text.count("I have seen it") == 1
+        assert httpx.get(board.address).text.count("I have seen it") == 1
         answer = Station(board).post("acknowledge", press(before))
         assert answer.status_code == 200
-        assert "I have seen it" not in httpx.get(board.address + "fragments/bands").text
+        assert "I have seen it" not in httpx.get(board.address).text
 
 
 def test_who_has_seen_what_nothing_can_mend_ends_it(board: Served, scene: Scene, ledger: Ledger) -> None:
@@ -657,6 +657,6 @@ def test_the_box_stays_quick_with_a_full_day(board: Served, scene: Scene) -> Non
         closed = scene.study(f"SAMPLE^{number}", number=number, before_s=900 + number)
         scene.close(closed, Outcome.NOT_ANALYSED, (("no-head", {"why": "-"}),), before_s=800 + number)
     began_s = time.monotonic()
-    text = httpx.get(board.address + "fragments/today").text
+    text = httpx.get(board.address).text
     assert time.monotonic() - began_s < 0.5
-    assert text.count("<tr data-key=") == 50
+    assert text.count('<tr data-key="day-') == 50

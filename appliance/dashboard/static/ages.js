@@ -1,11 +1,13 @@
 // Ages count on the browser's monotonic clock from an age that the box sent: a clock that jumps makes nothing look young.
 
 const began = new Map(); // key -> performance.now() at which the thing began
+const given = new Map(); // who said it (the live stream, the page's own parts) -> its keys
 
-export function setAges(ages, ago_s) {
+export function setAges(source, ages, ago_s) {
   const now = performance.now();
+  for (const key of given.get(source) || []) began.delete(key);
+  given.set(source, Object.keys(ages));
   for (const [key, seconds] of Object.entries(ages)) began.set(key, now - (seconds + ago_s) * 1000);
-  for (const key of [...began.keys()]) if (!(key in ages)) began.delete(key);
 }
 
 export function counting(seconds) {

@@ -72,10 +72,15 @@ function refuse(words) {
   }, 6000);
 }
 
+// What each button sends beside page and name, by its data-action.
+const SENT = {
+  acknowledge: (button) => ({ alert: +button.target, event: +button.event }),
+  seen: (button) => ({ study: +button.target }),
+  judge: (button) => ({ alert: +button.target, judged: button.judged }),
+};
+
 async function send(press, by) {
-  const body = { page: hooks.page, by };
-  if (press.action === 'seen') body.study = press.target;
-  else Object.assign(body, { alert: press.target, event: press.event });
+  const body = { page: hooks.page, by, ...press.sent };
   if (press.action === 'acknowledge') hooks.quiet(press.target);
   try {
     const answer = await post('/' + press.action, body);
@@ -113,8 +118,9 @@ function chosen(given) {
 
 function pressed(button) {
   const card = button.closest('[data-key]');
-  const press = { action: button.dataset.action, target: +button.dataset.target, event: +button.dataset.event };
-  if (performance.now() - (movedAt.get(card.dataset.key) || -SETTLE_MS) < SETTLE_MS) {
+  const action = button.dataset.action;
+  const press = { action, target: +button.dataset.target, sent: SENT[action](button.dataset) };
+  if (card && performance.now() - (movedAt.get(card.dataset.key) || -SETTLE_MS) < SETTLE_MS) {
     refuse(CHANGED);
     return;
   }

@@ -1,9 +1,10 @@
-// The board's script: it only counts, listens, sounds and swaps what the server has written.
+// The script of every page: it only counts, listens, sounds and swaps what the server has written.
 
 import { counting, paintAges, setAges } from './ages.js';
 import * as answer from './answer.js';
 import * as live from './live.js';
 import { swap } from './parts.js';
+import * as refresh from './refresh.js';
 import * as sound from './sound.js';
 
 const $ = (id) => document.getElementById(id);
@@ -89,7 +90,7 @@ const stood = new Map(); // card -> where it stood, how large, and for which eve
 // A button that came under the pointer just now was not meant. A strip that grew or a word that changed moves nothing.
 function noteMoves() {
   const moved = [];
-  for (const [place, card] of [...$('stage').querySelectorAll('[data-key]')].entries()) {
+  for (const [place, card] of [...document.querySelectorAll('[data-cards] [data-key]')].entries()) {
     const button = card.querySelector('[data-action]');
     const now = [place, card.className, button ? button.dataset.event : ''].join(' ');
     if (stood.get(card.dataset.key) !== now) moved.push(card.dataset.key);
@@ -99,9 +100,10 @@ function noteMoves() {
 }
 
 function paint(message) {
-  for (const [id, markup] of Object.entries(message.parts)) swap(id, markup);
+  for (const [id, markup] of Object.entries(message.parts)) if ($(id)) swap(id, markup);
   noteMoves();
-  setAges(message.ages, message.ago_s);
+  setAges('live', message.ages, message.ago_s);
+  refresh.soon();
   document.title = message.title + ' - Bleedwatch, ' + document.body.dataset.name;
   alarms = message.alarms;
   for (const [alert, event] of [...quieted]) {
@@ -181,7 +183,7 @@ function keyPressed(event) {
   if (event.target.matches('input, textarea, select') || event.ctrlKey || event.altKey || event.metaKey) return;
   const key = event.key.toLowerCase();
   if (key === 'a') {
-    const button = document.querySelector('#stage .ack') || document.querySelector('[data-action]');
+    const button = document.querySelector('[data-cards] .ack') || document.querySelector('[data-action]');
     if (button) button.focus();
   } else if (key === 't') changeTheme();
   else if (key === '?' && !$('help').open) $('help').showModal();
@@ -200,7 +202,7 @@ async function armPressed() {
 
 function answered(press, said) {
   $('said').textContent = said.message;
-  const next = document.querySelector('#stage .ack');
+  const next = document.querySelector('[data-cards] .ack');
   if (next && +next.dataset.target !== press.target) next.focus();
 }
 
@@ -229,7 +231,11 @@ $('help-close').addEventListener('click', () => $('help').close());
 
 const first = JSON.parse($('state').dataset.state);
 live.seenEvent(first.event);
-for (const id of ['bands', 'stage', 'landing', 'today']) swap(id, $(id).innerHTML);
+for (const id of ['bands', 'bar', 'stage', 'landing', 'today']) if ($(id)) swap(id, $(id).innerHTML);
+refresh.start(() => {
+  noteMoves();
+  paintAges(live.isQuiet() ? boxTime : '');
+});
 sound.tryWithoutPress();
 live.listen({
   page,

@@ -1,0 +1,53 @@
+"""The routes by which people answer, and pages say what they show: acknowledge, seen, told, here."""
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from appliance.dashboard import desk
+from appliance.dashboard.console import Console
+from appliance.dashboard.posting import Body, number, posted, said, written
+
+
+def routes(console: Console) -> list[Route]:
+    """What is sent to the box."""
+    return [
+        posted(console, "/acknowledge", _acknowledge),
+        posted(console, "/seen", _seen),
+        posted(console, "/told", _told),
+        posted(console, "/here", _here),
+    ]
+
+
+async def _acknowledge(console: Console, body: Body) -> Response:
+    alert_id, shown = number(body.get("alert")), number(body.get("event"))
+    by = desk.person_name(body.get("by"))
+    return await written(
+        console,
+        lambda now_ns: desk.acknowledge(
+            console.ledger, alert_id=alert_id, shown_event=shown, by=by, page=body["page"], now_ns=now_ns
+        ),
+    )
+
+
+async def _seen(console: Console, body: Body) -> Response:
+    study_id = number(body.get("study"))
+    by = desk.person_name(body.get("by"))
+    return await written(console, lambda now_ns: desk.see(console.ledger, study_id=study_id, by=by, now_ns=now_ns))
+
+
+async def _told(console: Console, body: Body) -> Response:
+    if not console.pages.is_connected(body["page"]):
+        return said(409, "Only a page with a live stream can say what it shows.")
+    alert_id, event_id = number(body.get("alert")), number(body.get("event"))
+    sounded = body.get("sounded") is True
+    return await written(
+        console,
+        lambda now_ns: desk.told(
+            console.ledger, alert_id=alert_id, event_id=event_id, page=body["page"], sounded=sounded, now_ns=now_ns
+        ),
+    )
+
+
+async def _here(console: Console, body: Body) -> Response:
+    console.pages.word(body["page"], armed=body.get("armed") is True, monotonic_s=console.clock().monotonic_s)
+    return said(200, "heard")
