@@ -1,17 +1,22 @@
 """One TOML file -> one frozen object, and every fault of the file at once, in words, with its line."""
 
-import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from appliance.core.errors import CannotStart
+from appliance.settings_courier import CourierSettings, Place, courier_faults
+from appliance.settings_kinds import Folder, Section
+from appliance.settings_kinds import is_loopback as is_loopback  # also for who asks the settings
 
 DEFAULT_PORT = 8642
 DATABASE = "bleedwatch.sqlite"
+CHANNEL_KINDS: Final = ("webhook", "email", "command")
+Placed = tuple[Place, dict[str, Any]]
+"""A fault with its place in the file."""
 
 
 class BadSettings(CannotStart):
@@ -22,51 +27,21 @@ class BadSettings(CannotStart):
         self.faults = faults
 
 
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("must be a whole path that begins with /")
-    return path
-
-
-def _web_address(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
-        raise ValueError("must be a web address like https://gateway.example/alerts")
-    return url
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address reaches this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-Folder = Annotated[Path, AfterValidator(_absolute)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InboxSettings(_Section):
+class InboxSettings(Section):
     """Where the scanner writes."""
 
     folder: Folder
     owned: bool = Field(default=True, description="true: files leave the inbox once they are safe in the store")
 
 
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """Which engine reads."""
 
     folder: Folder
     threads: int = Field(default=1, ge=1, le=64)
 
 
-class DashboardSettings(_Section):
+class DashboardSettings(Section):
     """The page at the console."""
 
     host: str = "127.0.0.1"
@@ -74,6 +49,16 @@ class DashboardSettings(_Section):
     scanner: str = Field(default="CT", max_length=60, description="the name that stands in the header of each page")
     people: tuple[str, ...] = Field(default=(), description="names to choose from when an alert is acknowledged")
     keep_acknowledged_h: float = Field(default=12.0, gt=0, le=72)
+    kiosk_names: bool = Field(default=False, description="true: whole names on the wall screen; else initials")
+    working_hours: tuple[int, int] = Field(default=(7, 19), description="Monday to Friday, from and to")
+    quiet_h: float = Field(default=3.0, ge=0, le=24, description="so long without a slice is odd; 0: never")
+
+    @model_validator(mode="after")
+    def _a_day(self) -> Self:
+        first, last = self.working_hours
+        if not 0 <= first < last <= 24:
+            raise ValueError("working_hours must be two hours of one day, like [7, 19]")
+        return self
 
     @model_validator(mode="after")
     def _loopback_only(self) -> Self:
@@ -85,20 +70,7 @@ class DashboardSettings(_Section):
         return self
 
 
-class WebhookSettings(_Section):
-    """A gateway that is told by signed messages."""
-
-    url: WebAddress
-    secret_file: Folder = Field(description="a file with the shared secret, readable by the courier only")
-
-
-class CourierSettings(_Section):
-    """Who is told besides the open pages."""
-
-    webhook: WebhookSettings | None = None
-
-
-class Settings(_Section):
+class Settings(Section):
     """Everything a person may set."""
 
     state_folder: Folder = Field(description="the ledger and what is set aside; a local disk, never a network share")
@@ -120,13 +92,17 @@ class Settings(_Section):
         return self.state_folder / "set-aside"
 
 
-def _line_of(text: str, place: tuple[str, ...]) -> int | None:
+def _line_of(text: str, place: Place) -> int | None:
     """The line on which a setting stands, or its section where the setting itself is missing."""
-    section: tuple[str, ...] = ()
+    section: Place = ()
     best: tuple[int, int] | None = None
+    counted: dict[Place, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        if heading := re.match(r"\s*\[([^\[\]]+)\]", line):
-            section = tuple(part.strip().strip('"') for part in heading[1].split("."))
+        if heading := re.match(r"\s*(\[\[?)([^\[\]]+)\]", line):
+            section = tuple(part.strip().strip('"') for part in heading[2].split("."))
+            if heading[1] == "[[":  # one more of a list of sections
+                counted[section] = counted.get(section, -1) + 1
+                section = (*section, counted[section])
             here = section
         elif setting := re.match(r'\s*"?([\w-]+)"?\s*=', line):
             here = (*section, setting[1])
@@ -137,13 +113,53 @@ def _line_of(text: str, place: tuple[str, ...]) -> int | None:
     return best[1] if best else None
 
 
-def _in_words(fault: dict[str, Any]) -> str:
+def _place_of(loc: Place) -> Place:
+    """Where in the file a fault lies: the kind of a channel and the mark of a key are no names of settings."""
+    place = tuple(part for part in loc if part != "[key]")
+    if place[:2] == ("courier", "channels") and len(place) > 3 and place[3] in CHANNEL_KINDS:
+        return (*place[:3], *place[4:])
+    return place
+
+
+def _said_place(place: Place) -> str:
+    """courier.steps 2.channels: sections of a list are counted from 1."""
+    said = ""
+    for part in place:
+        said += f" {part + 1}" if isinstance(part, int) else f".{part}" if said else part
+    return said
+
+
+def _without_echoes(placed: list[Placed]) -> list[Placed]:
+    """A list whose items are at fault is counted as empty besides: that is no fault of its own."""
+    return [
+        (place, fault)
+        for place, fault in placed
+        if fault["type"] != "too_short" or not any(other[:-1] == place for other, _ in placed)
+    ]
+
+
+def _in_words(fault: dict[str, Any], place: Place) -> str:
     if fault["type"] == "missing":
         return "is missing"
+    if place == ("courier", "webhook"):
+        return (
+            "is not a setting any more: channels have names. "
+            'Write [courier.channels.pager], kind = "webhook", and below it the same url and secret_file'
+        )
     if fault["type"] == "extra_forbidden":
         return "is not a setting of Bleedwatch; check its spelling"
+    if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return f"needs a kind: one of {', '.join(CHANNEL_KINDS)}"
+    if fault["type"] in ("too_short", "string_too_short"):
+        return "must not be empty"
     message: str = fault["msg"]
     return message.removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _fault(text: str, name: str, place: Place, words: str) -> str:
+    line = _line_of(text, place)
+    where = f"{name}, line {line}" if line else name
+    return f"{where}: {_said_place(place)} {words}"
 
 
 def parse_settings(text: str, name: str) -> Settings:
@@ -153,15 +169,13 @@ def parse_settings(text: str, name: str) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise BadSettings([f"{name}: this is not TOML: {error}"]) from None
     try:
-        return Settings.model_validate(document)
+        settings = Settings.model_validate(document)
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            place = tuple(str(part) for part in fault["loc"] if not isinstance(part, int))
-            line = _line_of(text, place)
-            where = f"{name}, line {line}" if line else name
-            faults.append(f"{where}: {'.'.join(place)} {_in_words(dict(fault))}")
-        raise BadSettings(faults) from None
+        placed = _without_echoes([(_place_of(fault["loc"]), dict(fault)) for fault in error.errors()])
+        raise BadSettings([_fault(text, name, place, _in_words(fault, place)) for place, fault in placed]) from None
+    if faults := [_fault(text, name, place, words) for place, words in courier_faults(settings.courier)]:
+        raise BadSettings(faults)
+    return settings
 
 
 def read_settings(path: Path) -> Settings:
@@ -197,9 +211,41 @@ port = {DEFAULT_PORT}
 scanner = "CT 1"                   # stands in the header of each page
 people = []                        # names to choose from when an alert is acknowledged
 keep_acknowledged_h = 12           # how long an acknowledged alert stays on the board
+kiosk_names = false                # true: whole names on the wall screen /kiosk, not initials alone
+working_hours = [7, 19]            # Monday to Friday; then it is odd if nothing lands
+quiet_h = 3                        # for so many hours; 0: never
 
-# A gateway that is told besides the open pages: signed JSON messages.
-# [courier.webhook]
+# Who is told besides the open pages, and when. Each channel has a name.
+# [courier]
+# repeat_s = 300                       # after the last step, everybody is told again until somebody answers
+# technical = ["mail"]                 # who is told when the box itself has a fault
+#
+# [courier.channels.pager]             # signed JSON messages (docs/schemas/webhook.md)
+# kind = "webhook"
 # url = "https://gateway.example/alerts"
-# secret_file = "/etc/bleedwatch/webhook.secret"
+# secret_file = "/etc/bleedwatch/pager.secret"
+#
+# [courier.channels.mail]              # letters
+# kind = "email"
+# host = "mail.hospital.example"
+# security = "starttls"                # or "tls", or "none" inside a network that is trusted
+# from = "bleedwatch@hospital.example"
+# to = ["stroke@hospital.example"]
+# user = "bleedwatch"                  # leave out both where nobody has to log in
+# password_file = "/etc/bleedwatch/mail.password"
+#
+# [courier.channels.siren]             # a program of yours (docs/schemas/command.md)
+# kind = "command"
+# argv = ["/usr/local/bin/siren", "--loud"]
+# timeout_s = 10
+#
+# [[courier.steps]]                    # without steps, all channels are told at once
+# name = "Ward pager"                  # as the board says it: Ward pager paged 14:32:02, no answer yet
+# after_s = 0                          # seconds after the alert began to sound
+# channels = ["pager", "siren"]
+#
+# [[courier.steps]]
+# name = "Stroke team"
+# after_s = 120
+# channels = ["mail"]
 """

@@ -518,8 +518,8 @@ _ROWS: Final = (
         "dead-letters",
         "technical",
         "TECHNICAL",
-        "The pager gateway has refused {n} messages since {time}. Only this screen tells.",
-        "Stay near this screen. Tell the administrator.",
+        "The channel {channel} has taken no message since {time}. The box goes on trying.",
+        "Stay near this screen. Tell the administrator: a test alarm shows whether it works again.",
     ),
     ("backup-failed", "technical", "TECHNICAL", "Last night's backup failed.", "Tell the administrator."),
     (

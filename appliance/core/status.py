@@ -10,11 +10,18 @@ SILENT_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSeen:
-    """One open page: whether its sound is armed, and how long ago it last spoke."""
+    """One open page: whether it can sound and be seen, and how long ago it last spoke.
+
+    `place`: which page of the console it is; `hidden`: it is behind others, so it is not armed either; `screen`: the same
+    for all pages of one browser.
+    """
 
     page_id: str
     armed: bool
     last_word_s_ago: float
+    place: str = ""
+    hidden: bool = False
+    screen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 NS_PER_S = 1_000_000_000
+LAST_NS = 2**63 - 1  # in the year 2262: what a ledger can hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,59 +1,76 @@
 """What a channel is told. Never a name, an ID or a UID: the message leaves the box. docs/schemas/webhook.md tells it."""
 
-import hashlib
-import hmac
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from appliance.core.alerts import Happening
 from appliance.core.ledger import AlertEventRow, AlertRow, DeliveryRow, Finding, ReadingRow, StudyRow
-from appliance.core.words import Level
+from appliance.core.pseudonyms import study_hash
+from appliance.core.words import Finality, Level
 
 SCHEMA_VERSION: Final = 1
-STUDY_HASH_CHARACTERS: Final = 16
-SIGNATURE_HEADER: Final = "X-Bleedwatch-Signature"
-TIMESTAMP_HEADER: Final = "X-Bleedwatch-Timestamp"
-KEY_HEADER: Final = "Idempotency-Key"
 BOARD: Final = "/"
 """The path of the page that shows the alert; the gateway knows under which name people reach the box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Everything that a message is made of, read in one look at the ledger. `reading`: the one that made the event."""
+    """Everything that a message is made of, read in one look at the ledger.
+
+    `ring`: the event that started the sound; `event`: the one that the message tells of, the same or a later step;
+    `reading`: the one that led to the ring.
+    """
 
     delivery: DeliveryRow
     alert: AlertRow
+    ring: AlertEventRow
     event: AlertEventRow
     study: StudyRow | None
     reading: ReadingRow | None
 
+    @property
+    def level(self) -> Level:
+        """At which it rang."""
+        return self.ring.level or self.alert.level
 
-def study_hash(study_uid: str) -> str:
-    """The study for who knows its UID, and nobody else: the beginning of the UID's sha256."""
-    return hashlib.sha256(study_uid.encode()).hexdigest()[:STUDY_HASH_CHARACTERS]
+    @property
+    def finality(self) -> Finality:
+        """Of what it rang for."""
+        return self.ring.finality or Finality.FINAL
+
+    @property
+    def test(self) -> bool:
+        """Whether it is a test alarm, which concerns no patient."""
+        return self.level is Level.TEST
+
+    @property
+    def code(self) -> str:
+        """Of a fault of the box; empty for any other."""
+        return self.alert.key.first if self.level is Level.TECHNICAL else ""
 
 
 def body(told: Told) -> bytes:
     """The JSON document, UTF-8.
 
-    It is made of the event and what led to it, which never change: a second attempt under the same key has the same
+    It is made of the events and what led to them, which never change: a second attempt under the same key has the same
     bytes. `event` grows: it orders the messages of an alert, which may arrive in any order.
     """
-    level = told.event.level or told.alert.level
     document = {
         "schema_version": SCHEMA_VERSION,
         "kind": "alert",
-        "test": level is Level.TEST,
+        "test": told.test,
         "alert": told.alert.id,
         "event": told.event.id,
         "happening": told.event.happening,
-        "level": level,
-        "finality": told.event.finality or told.alert.finality,
+        "level": told.level,
+        "finality": told.finality,
         "revision": told.reading.revision if told.reading else None,
         "study": study_hash(told.study.facts.study_uid) if told.study else None,
         "finding": _finding(told.reading.finding) if told.reading and told.reading.finding else None,
-        "raised_ns": told.event.at_ns,
+        "code": told.code or None,
+        "step": _step(told.event),
+        "raised_ns": told.ring.at_ns,
         "link": BOARD,
     }
     return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
@@ -63,16 +80,9 @@ def _finding(found: Finding) -> dict[str, str | int]:
     return {"label": found.label, "side": found.side, "key_slice": found.key_number}
 
 
-def signature(secret: bytes, timestamp: str, payload: bytes) -> str:
-    """HMAC-SHA256 over the timestamp, a full stop and the body, in hexadecimal."""
-    return hmac.new(secret, timestamp.encode() + b"." + payload, hashlib.sha256).hexdigest()
-
-
-def headers(secret: bytes, idempotency_key: str, timestamp: str, payload: bytes) -> dict[str, str]:
-    """The headers of one attempt. `timestamp`: seconds since 1970; the receiver takes none older than five minutes."""
-    return {
-        "Content-Type": "application/json",
-        KEY_HEADER: idempotency_key,
-        TIMESTAMP_HEADER: timestamp,
-        SIGNATURE_HEADER: f"sha256={signature(secret, timestamp, payload)}",
-    }
+def _step(event: AlertEventRow) -> dict[str, Any] | None:
+    """Of an escalation; None for the first word of an alert."""
+    if event.happening is not Happening.ESCALATED:
+        return None
+    said = event.details
+    return {"number": int(said["step"]), "round": int(said["round"]), "name": said["name"], "why": said["why"]}

@@ -12,6 +12,7 @@ from appliance.core.times import Now
 from appliance.courier.courier import REST_WHILE_SENDING_S, Courier
 from appliance.courier.policy import CourierPolicy
 from appliance.processes.loop import run_ticks
+from appliance.processes.notify import ServiceManager
 from appliance.records.ledger import Ledger
 
 FINISH_WITHIN_S: Final = 2.0
@@ -29,11 +30,12 @@ def run(
     random: Callable[[], float],
     beat: Beat,
     statuses: Callable[[str], ProgramStatus | None],
+    manager: ServiceManager = ServiceManager(),
 ) -> None:
     """Ticks until `stop`, and ends within `FINISH_WITHIN_S` of it.
 
     `random` gives numbers in [0, 1) for the back-off, `statuses` the last status of a program; `beat` is called each
-    second with what does not work.
+    second with what does not work. `manager`: the service manager, by default nobody.
     """
     courier = Courier(
         policy,
@@ -49,6 +51,7 @@ def run(
             stop=stop,
             rest=lambda: _rest(stop, courier),
             beat=lambda now: beat(now, courier.faults),
+            manager=manager,
         )
         with contextlib.suppress(Fault):
             _finish(courier, clock)

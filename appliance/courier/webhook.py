@@ -1,19 +1,25 @@
-"""One attempt to hand a message to the gateway."""
+"""The channel that posts signed JSON to a gateway. docs/schemas/webhook.md tells it."""
 
+import hashlib
+import hmac
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 import httpx
 
 from appliance.core.delivery import Answer
 from appliance.core.times import NS_PER_S
-from appliance.courier.message import headers
+from appliance.courier.channel import Message
 from appliance.courier.policy import WebhookPolicy
 
-Sent = tuple[Answer, str]
-"""The answer, and in a word what went wrong (empty if nothing)."""
+SIGNATURE_HEADER: Final = "X-Bleedwatch-Signature"
+TIMESTAMP_HEADER: Final = "X-Bleedwatch-Timestamp"
+KEY_HEADER: Final = "Idempotency-Key"
+MAY_GET_BETTER: Final = frozenset({408, 425, 429})
+"""Beside 5xx, the statuses after which another attempt can succeed without anybody changing anything."""
 
 
 class Webhook:
@@ -24,7 +30,11 @@ class Webhook:
     has a connection of its own: alerts are rare, and a kept connection may be dead without saying so.
     """
 
+    ready = True
+    drops_by_key = True
+
     def __init__(self, policy: WebhookPolicy, wall_ns: Callable[[], int]) -> None:
+        self.name = policy.name
         self._policy = policy
         self._wall_ns = wall_ns
         self._client = httpx.Client(
@@ -35,23 +45,46 @@ class Webhook:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
 
-    def send(self, idempotency_key: str, payload: bytes) -> Sent:
+    def send(self, message: Message) -> Answer:
         """One attempt. Raises nothing that a network or a gateway can cause."""
         now_ns = self._wall_ns()
-        signed = headers(self._policy.secret, idempotency_key, str(now_ns // NS_PER_S), payload)
+        stamp = str(now_ns // NS_PER_S)
+        signed = headers(self._policy.secret, message.idempotency_key, stamp, message.payload)
         try:
-            with self._client.stream("POST", self._policy.url, content=payload, headers=signed) as response:
+            with self._client.stream("POST", self._policy.url, content=message.payload, headers=signed) as response:
                 # The body is not read: it is of no interest, and may have no end.
                 status, retry_after = response.status_code, response.headers.get("retry-after")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # The type alone: messages quote the address.
-            return Answer(status=None), type(error).__name__
-        answer = Answer(status=status, retry_after_s=_retry_after_s(retry_after, now_ns))
-        return answer, "" if 200 <= status < 300 else f"HTTP {status}"
+            return Answer(taken=False, error=type(error).__name__)
+        return http_answer(status, _retry_after_s(retry_after, now_ns))
 
     def close(self) -> None:
         """Ends what is open."""
         self._client.close()
+
+
+def signature(secret: bytes, timestamp: str, payload: bytes) -> str:
+    """HMAC-SHA256 over the timestamp, a full stop and the body, in hexadecimal."""
+    return hmac.new(secret, timestamp.encode() + b"." + payload, hashlib.sha256).hexdigest()
+
+
+def headers(secret: bytes, idempotency_key: str, timestamp: str, payload: bytes) -> dict[str, str]:
+    """The headers of one attempt. `timestamp`: seconds since 1970; the receiver takes none older than five minutes."""
+    return {
+        "Content-Type": "application/json",
+        KEY_HEADER: idempotency_key,
+        TIMESTAMP_HEADER: timestamp,
+        SIGNATURE_HEADER: f"sha256={signature(secret, timestamp, payload)}",
+    }
+
+
+def http_answer(status: int, retry_after_s: float | None = None) -> Answer:
+    """What a status says: 2xx is taken, 5xx and a few others may get better, the rest will not by itself."""
+    if 200 <= status < 300:
+        return Answer(taken=True, status=status)
+    lasting = status not in MAY_GET_BETTER and status < 500
+    return Answer(taken=False, status=status, error=f"HTTP {status}", lasting=lasting, retry_after_s=retry_after_s)
 
 
 def _retry_after_s(value: str | None, now_ns: int) -> float | None:

@@ -11,15 +11,19 @@ from enum import IntEnum
 from importlib.util import find_spec
 from pathlib import Path
 
+from appliance.core.delivery import ChannelStanding
 from appliance.core.errors import CannotStart, Fault
+from appliance.core.escalation import EscalationPolicy
 from appliance.core.status import PROGRAMS
 from appliance.core.watching import live_pages
 from appliance.inference.loading import load_engine
-from appliance.operations.programs import read_secret
+from appliance.operations.channel_policies import channel_policy
 from appliance.processes.clock import now
 from appliance.processes.status_file import read_status
+from appliance.records.deliveries import channel_standing
 from appliance.records.ledger import Ledger
 from appliance.settings import Settings
+from appliance.settings_courier import ChannelSettings, CommandSettings
 
 FREE_LEAST_BYTES = 2 * 1024**3
 WATCHES_LEAST = 8192
@@ -156,7 +160,7 @@ def look_at_database(settings: Settings) -> Finding:
 
 
 def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
-    """Programs that live, pages that hear, and the gateway."""
+    """Programs that live, pages that hear, and how many channels there are."""
     moment = now()
     running = {name: read_status(settings.runtime_folder, name) for name in PROGRAMS}
     if not any(running.values()):
@@ -168,25 +172,68 @@ def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
         else:
             yield _fine(name, f"alive, {status.silent_s(moment.monotonic_s):.0f} s ago")
     armed = live_pages(running["dashboard"], moment)
-    webhook = settings.courier.webhook is not None
-    if armed == 0 and not webhook:
-        yield _bad("who can be told", Grade.FAULT, "nobody: no page is open and armed, and no gateway is set",
-                   "Open the board on a screen and arm its sound.")  # fmt: skip
+    channels = len(settings.courier.escalation.everybody)
+    if armed == 0 and not channels:
+        yield _bad("who can be told", Grade.FAULT, "nobody: no page is open and armed, and no channel is set",
+                   "Open the board on a screen and arm its sound, and set a channel.")  # fmt: skip
     else:
-        yield _fine("who can be told", f"{armed} armed pages{', one gateway' if webhook else ''}")
+        yield _fine("who can be told", f"{armed} armed pages, {channels} channel{'' if channels == 1 else 's'}")
 
 
-def look_at_gateway(settings: Settings) -> Iterator[Finding]:
-    """The secret that the courier signs with."""
-    webhook = settings.courier.webhook
-    if webhook is None:
+def look_at_channels(settings: Settings) -> Iterator[Finding]:
+    """What each channel needs, and what came of its messages so far."""
+    said = settings.courier.channels
+    if not said:
+        yield _fine("channels", "none is set under [courier]: only an open page tells")
         return
+    unready = {name: fault for name, of in said.items() if (fault := _unready(name, of))}
+    # One channel that cannot work must not keep the others from telling.
+    grade = Grade.CANNOT_WORK if len(unready) == len(said) else Grade.FAULT
+    standings = _standings(settings)
+    for name in said:
+        if name in unready:
+            what, _, step = unready[name].partition(" Next step: ")
+            yield _bad(f"channel {name}", grade, what.rstrip("."), step[:1].upper() + step[1:])
+        else:
+            yield _channel(name, said[name].kind, standings.get(name))
+    yield _ladder(settings.courier.escalation)
+
+
+def _unready(name: str, said: ChannelSettings) -> str:
     try:
-        read_secret(webhook.secret_file)
-    except CannotStart as error:
-        yield _bad("gateway", Grade.CANNOT_WORK, str(error), "Write the secret there, readable by the courier.")
-        return
-    yield _fine("gateway", f"{webhook.url}, its secret can be read; whether it answers is not checked")
+        channel_policy(name, said)
+    except CannotStart as fault:
+        return str(fault)
+    if isinstance(said, CommandSettings) and not os.access(said.argv[0], os.X_OK):
+        return (
+            f"{said.argv[0]} cannot be started. Next step: put the program there, and let the courier's user start it."
+        )
+    return ""
+
+
+def _standings(settings: Settings) -> dict[str, ChannelStanding]:
+    """Of each channel, what the ledger knows; nothing without a ledger, which is a finding of its own."""
+    try:
+        with Ledger.open(settings.database) as ledger, ledger.reading() as r:
+            return {name: channel_standing(r, name) for name in settings.courier.channels}
+    except (CannotStart, Fault):
+        return {}
+
+
+def _channel(name: str, kind: str, standing: ChannelStanding | None) -> Finding:
+    about = f"channel {name}"
+    if standing is not None and standing.failing:
+        step = "Mend it, then start a test alarm: it goes to the channels of the first step."
+        return _bad(about, Grade.FAULT, f"{kind}, did not take its last message ({standing.last_error})", step)
+    tried = standing is not None and standing.taken_ns is not None
+    said = "took its last message" if tried else "nothing sent yet: start a test alarm to try it"
+    given_up = f", {standing.dead} given up so far" if standing is not None and standing.dead else ""
+    return _fine(about, f"{kind}, {said}{given_up}")
+
+
+def _ladder(policy: EscalationPolicy) -> Finding:
+    steps = "; ".join(f"{step.name} after {step.after_s:g} s" for step in policy.steps)
+    return _fine("steps", f"{steps}; then all again each {policy.repeat_s:g} s until somebody answers")
 
 
 def refuse_what_cannot_work(settings: Settings) -> None:
@@ -195,7 +242,7 @@ def refuse_what_cannot_work(settings: Settings) -> None:
         lambda: look_at_folders(settings),
         lambda: iter([look_at_database(settings)]),
         lambda: iter([look_at_engine(settings.engine.folder, settings.engine.threads)]),
-        lambda: look_at_gateway(settings),
+        lambda: look_at_channels(settings),
     ]
     bad = [finding for look in looks for finding in look() if finding.grade is Grade.CANNOT_WORK]
     if bad:

@@ -74,11 +74,14 @@ def running(box: ThrowAway, stop: threading.Event) -> Iterator[None]:
         refused = threading.Event()
 
         def keep() -> None:
-            while not ended.wait(LOOK_EVERY_S):
-                programs.keep_running()
-                if programs.cannot_start:
-                    refused.set()
-                    return
+            try:
+                while not ended.wait(LOOK_EVERY_S):
+                    programs.keep_running()
+                    if programs.cannot_start:
+                        refused.set()
+                        return
+            finally:
+                programs.end()  # here: with the thread that started them they would die
 
         keeper = threading.Thread(target=keep, name="keeper")
         keeper.start()
@@ -88,7 +91,6 @@ def running(box: ThrowAway, stop: threading.Event) -> Iterator[None]:
         finally:
             ended.set()
             keeper.join()
-            programs.end()
 
 
 def _wait_until_ready(box: ThrowAway, refused: threading.Event, stop: threading.Event) -> None:
@@ -130,4 +132,4 @@ def _gateway(root: Path, receiver: Receiver, secret: str) -> str:
     secret_file = root / "webhook.secret"
     secret_file.touch(mode=0o600)
     secret_file.write_text(secret, encoding="utf-8")
-    return f'[courier.webhook]\nurl = "{receiver.url}"\nsecret_file = "{secret_file}"\n'
+    return f'[courier.channels.pager]\nkind = "webhook"\nurl = "{receiver.url}"\nsecret_file = "{secret_file}"\n'

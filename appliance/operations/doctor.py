@@ -10,10 +10,10 @@ from rich.text import Text
 from appliance.operations.check_up import (
     Finding,
     Grade,
+    look_at_channels,
     look_at_database,
     look_at_engine,
     look_at_folders,
-    look_at_gateway,
     look_at_machine,
     look_at_who_can_be_told,
 )
@@ -39,7 +39,7 @@ def _findings(config: Path | None, engine: Path) -> list[Finding]:
     found += look_at_folders(settings)
     found.append(look_at_database(settings))
     found.append(look_at_engine(settings.engine.folder, settings.engine.threads))
-    return [*found, *look_at_gateway(settings), *look_at_who_can_be_told(settings)]
+    return [*found, *look_at_channels(settings), *look_at_who_can_be_told(settings)]
 
 
 def run_doctor(config: Path | None, engine: Path, *, as_json: bool) -> int:

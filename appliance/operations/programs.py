@@ -4,14 +4,16 @@ Each function loads the room of its program itself, so that no program carries w
 """
 
 import logging
+import os
 import random
 from collections.abc import Callable
-from pathlib import Path
 
-from appliance.core.errors import CannotStart
-from appliance.core.status import ProgramStatus
+from appliance.core.quiet import WorkingTime
+from appliance.core.status import PageSeen, ProgramStatus
+from appliance.core.times import Now
 from appliance.processes.clock import now
 from appliance.processes.logs import start_logs
+from appliance.processes.notify import ServiceManager
 from appliance.processes.signals import stop_on_signals
 from appliance.processes.status_file import StatusFile, read_status, remove_status
 from appliance.records.ledger import Ledger
@@ -27,10 +29,21 @@ def run_dashboard(settings: Settings) -> None:
 
     program = "dashboard"
     stop = stop_on_signals()
+    manager = ServiceManager.from_environment(os.environ, os.getpid())
     start_logs(program)
     said = settings.dashboard
     config = DashboardConfig(
-        name=said.scanner, people=said.people, host=said.host, port=said.port, linger_h=said.keep_acknowledged_h
+        name=said.scanner,
+        people=said.people,
+        host=said.host,
+        port=said.port,
+        linger_h=said.keep_acknowledged_h,
+        escalation=settings.courier.escalation,
+        inbox=settings.inbox.folder,
+        kiosk_names=said.kiosk_names,
+        working_time=WorkingTime(
+            from_hour=said.working_hours[0], to_hour=said.working_hours[1], quiet_h=said.quiet_h
+        ),
     )
     status = StatusFile(settings.runtime_folder, program)
     with Ledger.open(settings.database) as ledger:
@@ -41,51 +54,55 @@ def run_dashboard(settings: Settings) -> None:
                 settings.store_folder,
                 stop=stop,
                 clock=now,
-                beat=lambda moment, pages: status.beat(moment, pages=pages),
+                beat=_dashboard_beat(status, manager),
                 statuses=_statuses(settings),
+                manager=manager,
             )
         finally:
             remove_status(settings.runtime_folder, program)
 
 
 def run_courier(settings: Settings) -> None:
-    """Tells the gateway, and looks after who can be told, until SIGTERM or SIGINT. CannotStart in words."""
-    from appliance.courier.policy import CourierPolicy, WebhookPolicy
+    """Tells the channels, and looks after who can be told, until SIGTERM or SIGINT. CannotStart in words."""
     from appliance.courier.program import run
+    from appliance.operations.channel_policies import courier_policy
 
     program = "courier"
     stop = stop_on_signals()
+    manager = ServiceManager.from_environment(os.environ, os.getpid())
     start_logs(program)
-    said = settings.courier.webhook
-    webhook = WebhookPolicy(url=said.url, secret=read_secret(said.secret_file)) if said else None
+    policy = courier_policy(settings)
     status = StatusFile(settings.runtime_folder, program)
     with Ledger.open(settings.database) as ledger:
         try:
             run(
-                CourierPolicy(webhook=webhook),
+                policy,
                 ledger,
                 stop=stop,
                 clock=now,
                 random=random.SystemRandom().random,
-                beat=lambda moment, faults: status.beat(moment, faults=faults),
+                beat=_courier_beat(status, manager),
                 statuses=_statuses(settings),
+                manager=manager,
             )
         finally:
             remove_status(settings.runtime_folder, program)
 
 
-def read_secret(path: Path) -> bytes:
-    """The secret that a gateway shares with us, without white space around it. CannotStart if there is none."""
-    try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise CannotStart(
-            f"The secret of the gateway cannot be read from {path}: {error.strerror}. "
-            "Next step: write it there, and let the courier's user read it."
-        ) from None
-    if not secret:
-        raise CannotStart(f"{path} is empty. Next step: write the secret there that the gateway checks.")
-    return secret
+def _dashboard_beat(status: StatusFile, manager: ServiceManager) -> Callable[[Now, tuple[PageSeen, ...]], None]:
+    def beat(moment: Now, pages: tuple[PageSeen, ...]) -> None:
+        status.beat(moment, pages=pages)
+        manager.status(f"Serving the board. Pages open: {len(pages)}, armed: {sum(page.armed for page in pages)}.")
+
+    return beat
+
+
+def _courier_beat(status: StatusFile, manager: ServiceManager) -> Callable[[Now, tuple[str, ...]], None]:
+    def beat(moment: Now, faults: tuple[str, ...]) -> None:
+        status.beat(moment, faults=faults)
+        manager.status(" ".join(faults) or "Watching the ledger. Nothing stands in the way of telling.")
+
+    return beat
 
 
 def _statuses(settings: Settings) -> Callable[[str], ProgramStatus | None]:

@@ -14,6 +14,7 @@ from appliance.core.words import Level
 from appliance.processes.clock import now
 from appliance.processes.status_file import read_status
 from appliance.records.alerts import open_alerts
+from appliance.records.deliveries import channel_standing
 from appliance.records.engines import current_engine
 from appliance.records.files import verdict_sums
 from appliance.records.ledger import Ledger
@@ -34,6 +35,7 @@ def look(settings: Settings) -> dict[str, Any]:
             engine = current_engine(read)
             sums = verdict_sums(read)
             studies = open_studies(read)
+            channels = [channel_standing(read, name) for name in settings.courier.channels]
     finally:
         ledger.close()
     return {
@@ -52,12 +54,20 @@ def look(settings: Settings) -> dict[str, Any]:
             if alert.level is Level.TECHNICAL
         ],
         "armed_pages": live_pages(statuses["dashboard"], moment),
-        "gateway": settings.courier.webhook is not None,
+        "channels": [
+            {"name": one.name, "failing": one.failing, "waiting": one.due, "given_up": one.dead} for one in channels
+        ],
     }
 
 
 def _said(code: str, details: dict[str, str]) -> str:
     return sentence(Of.TECHNICAL, code, **details)
+
+
+def _channel(seen: dict[str, Any]) -> str:
+    counts = [f"{seen[what]} {what.replace('_', ' ')}" for what in ("waiting", "given_up") if seen[what]]
+    notes = [*(["does not take messages"] if seen["failing"] else []), *counts]
+    return f"{seen['name']} ({', '.join(notes)})" if notes else str(seen["name"])
 
 
 def run_status(settings: Settings, *, as_json: bool) -> int:
@@ -75,7 +85,8 @@ def run_status(settings: Settings, *, as_json: bool) -> int:
     table.add_row("open studies", str(seen["open_studies"]))
     table.add_row("open alerts", ", ".join(f"{count} {level}" for level, count in seen["open_alerts"].items()))
     table.add_row("files", ", ".join(f"{count} {verdict}" for verdict, count in seen["files"].items()))
-    table.add_row("told by", f"{seen['armed_pages']} armed pages, {'one' if seen['gateway'] else 'no'} gateway")
+    channels = ", ".join(_channel(one) for one in seen["channels"]) or "no channel"
+    table.add_row("told by", f"{seen['armed_pages']} armed pages; {channels}")
     for fault in seen["technical"]:
         table.add_row("TECHNICAL", fault["said"])
     Console(highlight=False).print(table)

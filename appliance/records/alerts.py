@@ -101,6 +101,14 @@ def events_of(r: Connection, alert_id: int) -> list[AlertEventRow]:
     return _events(r, sa.select(alert_event).where(alert_event.c.alert_id == alert_id))
 
 
+def events_of_alerts(r: Connection, alert_ids: Iterable[int]) -> dict[int, list[AlertEventRow]]:
+    """The same of several alerts, by alert id."""
+    found: dict[int, list[AlertEventRow]] = {}
+    for event in _events(r, sa.select(alert_event).where(alert_event.c.alert_id.in_(list(alert_ids)))):
+        found.setdefault(event.alert_id, []).append(event)
+    return found
+
+
 def events_after(r: Connection, event_id: int, limit: int) -> list[AlertEventRow]:
     """What happened to any alert after this event, in order: what a page that slept has missed."""
     return _events(r, sa.select(alert_event).where(alert_event.c.id > event_id), limit)
@@ -128,6 +136,16 @@ def alerts_of_studies(r: Connection, study_ids: Iterable[int]) -> dict[int, Aler
     """Of each study its clinical alert, by study id; studies without one are not in it."""
     chosen = (alert.c.kind == "clinical") & alert.c.study_id.in_(list(study_ids))
     return {row.study_id: row for row in _many(r, chosen) if row.study_id is not None}
+
+
+def alerts_where(r: Connection, query: sa.Select[Any]) -> list[AlertRow]:
+    """The alerts of a query over their table, in its order. For the other modules of this room."""
+    return [_alert(row) for row in r.execute(query)]
+
+
+def events_where(r: Connection, query: sa.Select[Any]) -> list[AlertEventRow]:
+    """The events of a query over their table, in its order. For the other modules of this room."""
+    return [_event(row) for row in r.execute(query)]
 
 
 def _of_key(key: AlertKey) -> sa.ColumnElement[bool]:

@@ -1,45 +1,50 @@
 """The outbox: what each channel owes, until it is told or its alert sounds no more."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from appliance.core.delivery import ChannelStanding
 from appliance.core.ledger import DeliveryRow
-from appliance.core.words import Level
 from appliance.records.ledger import Connection
-from appliance.records.models import alert, alert_event, delivery
+from appliance.records.models import alert_event, delivery
 
-TOLD_LEVELS: Final = (Level.CRITICAL, Level.TEST)
-
-
-def owed(r: Connection, channel: str, levels: Collection[Level] = TOLD_LEVELS) -> list[tuple[int, int]]:
-    """(alert id, event id) of what this channel must tell and has no message for yet.
-
-    Only what sounds now, at its last event that started the sound: a channel that is set up today does not tell of last
-    year, and what a person has answered needs no telling.
-    """
-    known = sa.select(delivery.c.id).where(
-        (delivery.c.event_id == alert.c.sounding_event_id) & (delivery.c.channel == channel),
-    )
-    sounding = sa.select(alert.c.id, alert.c.sounding_event_id).where(
-        alert.c.sounds & alert.c.sounding_event_id.is_not(None) & alert.c.level.in_(list(levels)) & ~known.exists(),
-    )
-    return [(row[0], row[1]) for row in r.execute(sounding.order_by(alert.c.sounding_event_id))]
+NEEDLESS: Final = "not needed any more"
+"""How a message ends that nobody needed after all: DONE, but no channel has taken it."""
 
 
-def enqueue_missing(w: Connection, channel: str, now_ns: int, levels: Collection[Level] = TOLD_LEVELS) -> int:
-    """Makes the messages that this channel owes, due now. Calling it again makes none. Returns how many were made."""
-    missing = owed(w, channel, levels)
-    for alert_id, event_id in missing:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """One message that a channel owes: the alert, and the event that it tells of."""
+
+    alert_id: int
+    event_id: int
+    channel: str
+
+
+def not_yet_owed(r: Connection, owed: Iterable[Owed]) -> list[Owed]:
+    """Of what is owed, that for which no message has been made yet."""
+    wanted = list(owed)
+    events = {one.event_id for one in wanted}
+    known = r.execute(sa.select(delivery.c.event_id, delivery.c.channel).where(delivery.c.event_id.in_(events)))
+    made = {(row.event_id, row.channel) for row in known}
+    return [one for one in wanted if (one.event_id, one.channel) not in made]
+
+
+def enqueue(w: Connection, owed: Iterable[Owed], now_ns: int) -> int:
+    """Makes the messages that are owed, due now. Calling it again makes none. Returns how many were made."""
+    missing = not_yet_owed(w, owed)
+    for one in missing:
         # Its time makes it the key of this box alone: two boxes at one gateway count their alerts from 1.
-        at_ns = w.execute(sa.select(alert_event.c.at_ns).where(alert_event.c.id == event_id)).scalar_one()
+        at_ns = w.execute(sa.select(alert_event.c.at_ns).where(alert_event.c.id == one.event_id)).scalar_one()
         w.execute(
             sa.insert(delivery).values(
-                alert_id=alert_id,
-                event_id=event_id,
-                channel=channel,
-                idempotency_key=f"alert-{alert_id}-event-{event_id}-{at_ns}-{channel}",
+                alert_id=one.alert_id,
+                event_id=one.event_id,
+                channel=one.channel,
+                idempotency_key=f"alert-{one.alert_id}-event-{one.event_id}-{at_ns}-{one.channel}",
                 state="DUE",
                 attempts=0,
                 created_ns=now_ns,
@@ -50,15 +55,25 @@ def enqueue_missing(w: Connection, channel: str, now_ns: int, levels: Collection
     return len(missing)
 
 
-def due_deliveries(r: Connection, now_ns: int) -> list[DeliveryRow]:
-    """The messages whose next attempt is due, the oldest first."""
-    return _many(r, (delivery.c.state == "DUE") & (delivery.c.due_ns <= now_ns))
+def waiting_deliveries(r: Connection) -> list[DeliveryRow]:
+    """The messages that are neither told nor given up, the oldest first."""
+    return _many(r, delivery.c.state == "DUE")
 
 
-def next_due_ns(r: Connection) -> int | None:
-    """When the next attempt of any message is due; None where none is owed."""
-    due: int | None = r.execute(sa.select(sa.func.min(delivery.c.due_ns)).where(delivery.c.state == "DUE")).scalar()
-    return due
+def taken_for(r: Connection, event_id: int) -> list[DeliveryRow]:
+    """The messages about an event that a channel has taken."""
+    return _many(r, (delivery.c.event_id == event_id) & (delivery.c.state == "DONE") & (delivery.c.last_error == ""))
+
+
+def delivery_postponed(w: Connection, delivery_id: int, *, due_ns: int) -> None:
+    """The next attempt is due then; none is counted."""
+    w.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(due_ns=due_ns))
+
+
+def delivery_again(w: Connection, delivery_id: int, *, now_ns: int) -> None:
+    """A message that was taken is owed once more, under its own key, from now."""
+    again = {"state": "DUE", "ended_ns": None, "due_ns": now_ns}
+    w.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(**again))
 
 
 def delivery_done(w: Connection, delivery_id: int, *, at_ns: int, status: int | None = None) -> None:
@@ -68,7 +83,7 @@ def delivery_done(w: Connection, delivery_id: int, *, at_ns: int, status: int | 
 
 def delivery_needless(w: Connection, delivery_id: int, *, at_ns: int) -> None:
     """Nobody needs this message any more: a person has answered, or a newer one tells it. No attempt is counted."""
-    ended = {"state": "DONE", "ended_ns": at_ns, "last_error": "not needed any more"}
+    ended = {"state": "DONE", "ended_ns": at_ns, "last_error": NEEDLESS}
     w.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(**ended))
 
 
@@ -87,19 +102,38 @@ def dead_letters(r: Connection) -> list[DeliveryRow]:
     return _many(r, delivery.c.state == "DEAD")
 
 
-def last_attempt_failed(r: Connection, channel: str) -> bool:
-    """Whether the newest message of this channel that was tried was not taken. False where none was ever tried."""
-    tried = sa.select(delivery.c.state, delivery.c.last_error).where(
-        (delivery.c.channel == channel) & (delivery.c.attempts > 0)
+def channel_standing(r: Connection, channel: str) -> ChannelStanding:
+    """What is known of a channel, by its messages: also what a courier must know of it after a start."""
+    of = delivery.c.channel == channel
+    tried = sa.select(delivery.c.last_error).where(of & (delivery.c.attempts > 0))
+    # What was not needed any more has an error as well: its last attempt was not taken.
+    newest = r.execute(tried.order_by(delivery.c.id.desc()).limit(1)).scalar() or ""
+    states = sa.select(delivery.c.state, sa.func.count()).where(of).group_by(delivery.c.state)
+    counts = {state: int(count) for state, count in r.execute(states)}
+    taken = sa.select(sa.func.max(delivery.c.ended_ns)).where(
+        of & (delivery.c.state == "DONE") & (delivery.c.last_error == "")
     )
-    newest = r.execute(tried.order_by(delivery.c.id.desc()).limit(1)).first()
-    # A message that was not needed any more is DONE as well, but nobody has taken it.
-    return newest is not None and not (newest.state == "DONE" and newest.last_error == "")
+    return ChannelStanding(
+        name=channel,
+        failing=newest != "",
+        taken_ns=r.execute(taken).scalar(),
+        due=counts.get("DUE", 0),
+        dead=counts.get("DEAD", 0),
+        last_error=newest,
+    )
 
 
 def deliveries_of(r: Connection, alert_id: int) -> list[DeliveryRow]:
     """All messages about an alert, the oldest first."""
     return _many(r, delivery.c.alert_id == alert_id)
+
+
+def deliveries_of_events(r: Connection, event_ids: Iterable[int]) -> dict[int, list[DeliveryRow]]:
+    """The messages that tell of these events, by alert id, the oldest first."""
+    found: dict[int, list[DeliveryRow]] = {}
+    for row in _many(r, delivery.c.event_id.in_(list(event_ids))):
+        found.setdefault(row.alert_id, []).append(row)
+    return found
 
 
 def _attempted(w: Connection, delivery_id: int, **values: Any) -> None:

@@ -9,30 +9,40 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.core.alerts import Happening
 from appliance.core.delivery import LONGEST_WAIT_S
-from appliance.core.ledger import AlertEventRow
-from appliance.core.status import PageSeen, ProgramStatus
+from appliance.core.status import PageSeen
 from appliance.core.times import Now
 from appliance.core.words import Level, Outcome
-from appliance.courier.courier import Courier
-from appliance.courier.policy import CourierPolicy, WebhookPolicy
+from appliance.courier.policy import CourierPolicy
 from appliance.courier.program import run
 from appliance.processes.clock import now
 from appliance.records.alerts import append_event, events_of, open_alerts
 from appliance.records.check import check
 from appliance.records.deliveries import dead_letters, deliveries_of, delivery_failed
 from appliance.records.ledger import Ledger
+from tests.real.couriers import (
+    SECRET,
+    Box,
+    alive,
+    all_at_once,
+    answers,
+    attempts,
+    courier,
+    started,
+    tick_until,
+    wait_until,
+    webhook,
+)
 from tests.real.gateways import Gateway, open_gateway
 from tests.real.scenes import Scene, step
 
-SECRET = b"a shared secret of the test"
 NAME = "HOSTILE^<b>NAME</b>"
 
 
@@ -47,65 +57,12 @@ def scene(ledger: Ledger, tmp_path: Path) -> Scene:
     return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
 
 
-def alive(program: str, *, pages: tuple[PageSeen, ...] = ()) -> ProgramStatus:
-    return ProgramStatus(program=program, pid=1, started_ns=0, beat_monotonic_s=time.monotonic(), pages=pages)
-
-
-@contextlib.contextmanager
-def courier(ledger: Ledger, gateway: Gateway | None, **more: object) -> Iterator[Courier]:
-    webhook = None if gateway is None else WebhookPolicy(url=gateway.url, secret=SECRET)
-    made = Courier(
-        CourierPolicy(webhook=webhook, **more),  # type: ignore[arg-type]
-        ledger,
-        statuses=alive,
-        random=lambda: 0.5,
-        wall_ns=time.time_ns,
-        started=now(),
-    )
-    try:
-        yield made
-        tick_until(made, lambda: not made.record(now()), within_s=8)
-    finally:
-        made.close()
-
-
-def tick_until(made: Courier, done: Callable[[], bool], *, within_s: float = 5.0, ahead_s: float = 0.0) -> None:
-    until_s = time.monotonic() + within_s
-    while time.monotonic() < until_s:
-        made.tick(now().plus(ahead_s))
-        if done():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen in time")
-
-
-def wait_until(done: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < until_s, "it did not happen in time"
-        time.sleep(0.005)
-
-
-def happenings(ledger: Ledger, alert_id: int) -> list[AlertEventRow]:
-    with ledger.reading() as r:
-        return [
-            event
-            for event in events_of(r, alert_id)
-            if event.happening in (Happening.DELIVERED, Happening.FAILED) and event.by == "webhook"
-        ]
-
-
-def attempts(ledger: Ledger, alert_id: int) -> int:
-    with ledger.reading() as r:
-        return sum(one.attempts for one in deliveries_of(r, alert_id))
-
-
 def test_a_critical_alert_is_told_once_signed_and_without_a_name(
     scene: Scene, ledger: Ledger, gateway: Gateway
 ) -> None:
     alert = scene.critical(NAME, 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
         for _ in range(20):
             made.tick(now().plus(3600))
             time.sleep(0.005)
@@ -127,7 +84,7 @@ def test_a_critical_alert_is_told_once_signed_and_without_a_name(
     assert document["study"] == hashlib.sha256(b"2.25.900001").hexdigest()[:16]
     for secret in (b"HOSTILE", b"FAKE-0001", b"2.25.900001", b"1951", b"ACC-FAKE"):
         assert secret not in payload
-    (event,) = happenings(ledger, alert.id)
+    (event,) = answers(ledger, alert.id)
     assert event.happening is Happening.DELIVERED
     assert check(ledger) == []
 
@@ -135,8 +92,8 @@ def test_a_critical_alert_is_told_once_signed_and_without_a_name(
 def test_review_and_technical_alerts_are_not_sent(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     scene.technical("sop-conflict")
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
     assert len(gateway.received) == 1
 
 
@@ -145,12 +102,12 @@ def test_a_gateway_that_is_ill_is_asked_again_until_it_takes_the_message(
 ) -> None:
     gateway.answer = lambda n: (503, {}, 0.0) if n < 3 else (200, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: len(happenings(ledger, alert.id)) == 2, within_s=8)
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: len(answers(ledger, alert.id)) == 2, within_s=8)
     keys = {one.key for one in gateway.received}
     assert len(gateway.received) == 3
     assert len(keys) == 1
-    assert [event.happening for event in happenings(ledger, alert.id)] == [Happening.FAILED, Happening.DELIVERED]
+    assert [event.happening for event in answers(ledger, alert.id)] == [Happening.FAILED, Happening.DELIVERED]
     # random() is 0.5: half of 1 s, then half of 2 s.
     first, second, third = (one.at_s for one in gateway.received)
     assert second - first == pytest.approx(0.5, abs=0.3)
@@ -160,8 +117,8 @@ def test_a_gateway_that_is_ill_is_asked_again_until_it_takes_the_message(
 def test_retry_after_is_obeyed(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     gateway.answer = lambda n: (429, {"Retry-After": "2"}, 0.0) if n == 1 else (200, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: len(happenings(ledger, alert.id)) == 2)
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: len(answers(ledger, alert.id)) == 2)
     first, second = (one.at_s for one in gateway.received)
     assert second - first >= 1.9
 
@@ -172,15 +129,15 @@ def test_a_refusal_is_tried_again_each_minute_and_no_redirect_is_followed(
 ) -> None:
     gateway.answer = lambda n: (status, {"Location": "/elsewhere"}, 0.0) if n < 3 else (204, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
         for _ in range(10):
             made.tick(now().plus(LONGEST_WAIT_S - 5))
             time.sleep(0.005)
         assert len(gateway.received) == 1
         tick_until(made, lambda: attempts(ledger, alert.id) == 2, ahead_s=LONGEST_WAIT_S + 1)
         tick_until(made, lambda: attempts(ledger, alert.id) == 3, ahead_s=2 * LONGEST_WAIT_S + 5)
-    assert [event.happening for event in happenings(ledger, alert.id)] == [Happening.FAILED, Happening.DELIVERED]
+    assert [event.happening for event in answers(ledger, alert.id)] == [Happening.FAILED, Happening.DELIVERED]
     with ledger.reading() as r:
         assert ([one.state for one in deliveries_of(r, alert.id)], dead_letters(r)) == (["DONE"], [])
 
@@ -190,44 +147,44 @@ def test_a_gateway_that_comes_back_after_hours_gets_what_still_sounds(
 ) -> None:
     gateway.answer = lambda n: (503, {}, 0.0) if n < 3 else (204, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
         for count, ahead_s in enumerate((0, 7200, 4 * 7200), start=1):
             tick_until(made, lambda count=count: attempts(ledger, alert.id) == count, ahead_s=ahead_s)  # type: ignore[misc]
-    assert happenings(ledger, alert.id)[-1].happening is Happening.DELIVERED
+    assert answers(ledger, alert.id)[-1].happening is Happening.DELIVERED
 
 
 def test_what_failed_and_sounds_no_more_is_a_dead_letter(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     gateway.answer = lambda _n: (503, {}, 0.4)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
         tick_until(made, lambda: bool(gateway.received))
         scene.acknowledge(alert, "R. Example")
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
     assert len(gateway.received) == 1
     with ledger.reading() as r:
         (dead,) = dead_letters(r)
     assert dead.last_status == 503
-    (event,) = happenings(ledger, alert.id)
+    (event,) = answers(ledger, alert.id)
     assert (event.happening, event.details["dead"]) == (Happening.FAILED, "yes")
 
 
 def test_nobody_at_the_gateway_is_tried_again(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     alert = scene.critical("PHANTOM^ONE", 1)
     nowhere = Gateway(port=9)  # discard: nothing listens there
-    with courier(ledger, nowhere) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(nowhere))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
         with ledger.reading() as r:
             (delivery,) = deliveries_of(r, alert.id)
     assert (delivery.state, delivery.attempts, delivery.last_status) == ("DUE", 1, None)
     # After a restart what is owed is told at once, whatever the back-off said.
-    with courier(ledger, gateway) as made:
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
         made.tick(Now(time.monotonic(), delivery.due_ns - 10**9))
         tick_until(made, lambda: bool(gateway.received), within_s=2)
 
 
 def test_an_alert_that_sounds_anew_is_told_anew(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
         tick_until(made, lambda: len(gateway.received) == 1)
         scene.acknowledge(alert, "R. Example")
         with ledger.writing() as w:
@@ -248,19 +205,19 @@ def test_an_alert_that_sounds_anew_is_told_anew(scene: Scene, ledger: Ledger, ga
 def test_a_message_that_hangs_does_not_hold_up_the_next_alert(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     gateway.answer = lambda n: (200, {}, 1.5 if n == 1 else 0.0)
     scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
         tick_until(made, lambda: len(gateway.received) == 1)
         second = scene.critical("PHANTOM^TWO", 2)
         began_s = time.monotonic()
-        tick_until(made, lambda: bool(happenings(ledger, second.id)))
+        tick_until(made, lambda: bool(answers(ledger, second.id)))
         assert time.monotonic() - began_s < 1.0
 
 
 def test_what_a_person_has_answered_is_not_told_any_more(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     gateway.answer = lambda _n: (503, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
         scene.acknowledge(alert, "R. Example")
         before = len(gateway.received)
         for _ in range(10):
@@ -280,8 +237,8 @@ def test_a_second_attempt_says_the_same_though_the_alert_has_changed(
     scene.land(scanned, [0.1, 0.95, 0.97, 0.1])
     alert = scene.read(scanned, Outcome.CRITICAL, final=False, step=step(Happening.RAISED, Level.CRITICAL, final=False))
     assert alert is not None
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
         scene.read(scanned, Outcome.NO_FINDING, final=True, step=step(Happening.WITHDRAWN, Level.CRITICAL))
         tick_until(made, lambda: len(gateway.received) == 2)
     first, second = gateway.received
@@ -290,7 +247,7 @@ def test_a_second_attempt_says_the_same_though_the_alert_has_changed(
 
 def test_the_key_is_of_this_box_alone(scene: Scene, ledger: Ledger) -> None:
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, Gateway(port=9)) as made:
+    with courier(ledger, all_at_once(webhook(Gateway(port=9)))) as made:
         made.tick(now())
     with ledger.reading() as r:
         (delivery,) = deliveries_of(r, alert.id)
@@ -301,8 +258,8 @@ def test_the_key_is_of_this_box_alone(scene: Scene, ledger: Ledger) -> None:
 def test_a_clock_that_was_set_back_does_not_keep_a_message(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     gateway.answer = lambda n: (503, {}, 0.0) if n == 1 else (204, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
         with ledger.writing() as w:
             (delivery,) = deliveries_of(w, alert.id)
             tomorrow_ns = time.time_ns() + 86_400 * 10**9
@@ -313,17 +270,10 @@ def test_a_clock_that_was_set_back_does_not_keep_a_message(scene: Scene, ledger:
 def test_a_clock_that_was_set_forward_gives_no_message_up(scene: Scene, ledger: Ledger, gateway: Gateway) -> None:
     gateway.answer = lambda _n: (503, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    started = now()
-    made = Courier(
-        CourierPolicy(webhook=WebhookPolicy(url=gateway.url, secret=SECRET)),
-        ledger,
-        statuses=alive,
-        random=lambda: 0.5,
-        wall_ns=time.time_ns,
-        started=started,
-    )
-    made.tick(started)
-    forward = Now(started.monotonic_s + 1, started.wall_ns + 56 * 365 * 86_400 * 10**9)
+    made = started(all_at_once(webhook(gateway)), ledger)
+    began = now()
+    made.tick(began)
+    forward = Now(began.monotonic_s + 1, began.wall_ns + 56 * 365 * 86_400 * 10**9)
     wait_until(lambda: not made.record(forward))
     with ledger.reading() as r:
         assert [one.state for one in deliveries_of(r, alert.id)] == ["DUE"]
@@ -346,21 +296,14 @@ def test_an_answer_byte_by_byte_does_not_keep_a_message_for_ever(scene: Scene, l
         dripping = threading.Thread(target=drip)
         dripping.start()
         gateway = Gateway(port=listening.getsockname()[1])
-        made = Courier(
-            CourierPolicy(webhook=WebhookPolicy(url=gateway.url, secret=SECRET, read_timeout_s=1.0)),
-            ledger,
-            statuses=alive,
-            random=lambda: 0.5,
-            wall_ns=time.time_ns,
-            started=now(),
-        )
+        made = started(all_at_once(webhook(gateway, read_timeout_s=1.0)), ledger)
         made.tick(now())
         time.sleep(1.5)
         assert made.record(now()), "longer than its read timeout, and still under way"
         assert not made.record(now().plus(31))
         stop.set()
         dripping.join()
-    (event,) = happenings(ledger, alert.id)
+    (event,) = answers(ledger, alert.id)
     assert event.details["error"] == "Overdue"
     made.close()
 
@@ -380,10 +323,10 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(scene: Scene, ledger: 
     )  # fmt: skip
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    with open_gateway(tls=tls) as gateway, courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with open_gateway(tls=tls) as gateway, courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
         assert gateway.received == []
-    (event,) = happenings(ledger, alert.id)
+    (event,) = answers(ledger, alert.id)
     assert (event.happening, event.details["error"]) == (Happening.FAILED, "ConnectError")
 
 
@@ -396,7 +339,7 @@ def test_the_running_program_tells_within_200_ms_of_the_commit(
     def serve() -> None:
         with Ledger.open(ledger_path) as own:
             run(
-                CourierPolicy(webhook=WebhookPolicy(url=gateway.url, secret=SECRET)),
+                all_at_once(webhook(gateway)),
                 own,
                 stop=stop,
                 clock=now,
@@ -423,39 +366,6 @@ def test_the_running_program_tells_within_200_ms_of_the_commit(
         thread.join(5)
     assert not thread.is_alive()
     assert beats
-
-
-@dataclass
-class Box:
-    """The other programs as their status files show them, on a clock that the test moves."""
-
-    ledger: Ledger
-    at: Now = field(default_factory=now)
-    down: set[str] = field(default_factory=set)
-    pages: tuple[PageSeen, ...] = ()
-
-    def status(self, program: str) -> ProgramStatus | None:
-        if program in self.down:
-            return None
-        pages = self.pages if program == "dashboard" else ()
-        return ProgramStatus(program=program, pid=1, started_ns=0, beat_monotonic_s=self.at.monotonic_s, pages=pages)
-
-    def courier(self, policy: CourierPolicy = CourierPolicy(nobody_after_s=1e9)) -> Courier:
-        return Courier(
-            policy,
-            self.ledger,
-            statuses=self.status,
-            random=lambda: 0.5,
-            wall_ns=lambda: self.at.wall_ns,
-            started=self.at,
-        )
-
-    def after(self, made: Courier, seconds: float) -> set[str]:
-        """Ticks `seconds` later; the codes of the technical alerts that are open then."""
-        self.at = self.at.plus(seconds)
-        made.tick(self.at)
-        with self.ledger.reading() as r:
-            return {alert.key.first for alert in open_alerts(r) if alert.level is Level.TECHNICAL}
 
 
 def test_nobody_can_be_told_is_raised_once_after_the_grace_and_mended(ledger: Ledger) -> None:
@@ -485,7 +395,7 @@ def test_a_gateway_that_answers_is_somebody_and_one_that_fails_is_nobody(
 ) -> None:
     gateway.answer = lambda n: (503, {}, 0.0) if n == 1 else (204, {}, 0.0)
     box = Box(ledger)
-    made = box.courier(CourierPolicy(webhook=WebhookPolicy(url=gateway.url, secret=SECRET)))
+    made = box.courier(all_at_once(webhook(gateway)))
     assert box.after(made, 60) == set()
     scene.critical("PHANTOM^ONE", 1)
     box.after(made, 1)
@@ -493,7 +403,7 @@ def test_a_gateway_that_answers_is_somebody_and_one_that_fails_is_nobody(
     assert made.faults
     assert box.after(made, 0.2) == set()
     made_again = box.after(made, 60)  # the message is due again; until it is answered nobody can be told
-    assert made_again == {"nobody-can-be-told"}
+    assert made_again == {"nobody-can-be-told", "dead-letters"}
     wait_until(lambda: not made.record(box.at))
     assert box.after(made, 2) == set()
     assert made.faults == ()
@@ -506,14 +416,14 @@ def test_after_a_restart_a_gateway_counts_as_what_it_last_was(
 ) -> None:
     gateway.answer = lambda _n: (204 if works else 503, {}, 0.0)
     alert = scene.critical("PHANTOM^ONE", 1)
-    with courier(ledger, gateway) as made:
-        tick_until(made, lambda: bool(happenings(ledger, alert.id)))
+    with courier(ledger, all_at_once(webhook(gateway))) as made:
+        tick_until(made, lambda: bool(answers(ledger, alert.id)))
     scene.acknowledge(alert, "R. Example")  # nothing is owed any more, so nothing proves it anew
     box = Box(ledger)
-    again = box.courier(CourierPolicy(webhook=WebhookPolicy(url=gateway.url, secret=SECRET)))
+    again = box.courier(all_at_once(webhook(gateway)))
     assert box.after(again, 16) == (set() if works else {"nobody-can-be-told"})
     assert bool(again.faults) is not works
-    assert box.after(again, 5) == (set() if works else {"nobody-can-be-told"})
+    assert box.after(again, 5) == (set() if works else {"nobody-can-be-told", "dead-letters"})
     assert len(gateway.received) == 1
     again.close()
 

@@ -1,0 +1,67 @@
+"""The steps that are taken while nobody answers. What has been told stands in the ledger; here lies only a steady clock."""
+
+import logging
+from collections.abc import Collection, Iterable
+
+from appliance.core.escalation import EscalationPolicy, Run, Why, details_of, next_step, run_of, why_now
+from appliance.core.times import NS_PER_S, Now
+from appliance.core.words import Level
+from appliance.records.escalations import Ringing, escalate
+from appliance.records.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+class Ladder:
+    """Time on a step is the larger of what the wall clock says since its event, and what has been counted here since
+    the event was first seen: a clock that is set back delays nothing, and neither does a restart."""
+
+    def __init__(self, ledger: Ledger, policy: EscalationPolicy) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._seen_s: dict[int, float] = {}  # by event, on the monotonic clock
+        self._starting = True
+
+    def tick(self, ringing: Iterable[Ringing], now: Now, *, no_screen: bool, dead: Collection[str]) -> bool:
+        """Takes every step that is due. Returns whether it took one.
+
+        `no_screen`: no page can tell anybody; `dead`: channels that take no messages.
+        """
+        critical = [one for one in ringing if one.alert.level is Level.CRITICAL]
+        events = {event.id for one in critical for event in one.events}
+        self._seen_s = {event_id: self._seen_s.get(event_id, now.monotonic_s) for event_id in events}
+        took = [self._climb(one, now, no_screen=no_screen, dead=dead) for one in critical]
+        self._starting = False
+        return any(took)
+
+    def _climb(self, ringing: Ringing, now: Now, *, no_screen: bool, dead: Collection[str]) -> bool:
+        events, before = list(ringing.events), len(ringing.events)
+        while (run := run_of(self._policy, events)) is not None:
+            why = self._why(run, now, no_screen=no_screen, dead=dead)
+            following = next_step(self._policy, run)
+            if why is None or following is None:
+                break
+            with self._ledger.writing() as w:
+                event = escalate(w, ringing, details_of(following, why), at_ns=now.wall_ns)
+            if event is None:
+                break  # a person has answered, or it rings anew
+            events.append(event)
+            self._seen_s[event.id] = now.monotonic_s
+            facts = {"alert": ringing.alert.id, "step": following.step, "round": following.round, "why": why}
+            log.warning("nobody has answered an alert: the next step is taken", extra={"facts": facts})
+        return len(events) > before
+
+    def _why(self, run: Run, now: Now, *, no_screen: bool, dead: Collection[str]) -> Why | None:
+        return why_now(
+            self._policy,
+            run,
+            since_ring_s=self._since_s(run.ring.id, run.ring.at_ns, now),
+            since_stage_s=self._since_s(run.stage.event_id, run.stage.at_ns, now),
+            no_screen=no_screen,
+            dead=dead,
+            starting=self._starting,
+        )
+
+    def _since_s(self, event_id: int, at_ns: int, now: Now) -> float:
+        counted_s = now.monotonic_s - self._seen_s.get(event_id, now.monotonic_s)
+        return max((now.wall_ns - at_ns) / NS_PER_S, counted_s)
