@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
+AXE     = tests/axe/node_modules/.package-lock.json
+LOCK    = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
+          --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-setup demo test check lint types contracts licences lock clean
+.PHONY: help setup train-setup demo install test pictures check lint types contracts licences lock clean
 
 help:  ## What can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -27,8 +30,17 @@ train-setup: $(STAMP)  ## Adds torch, for `bleedwatch train`
 demo: $(STAMP)  ## The whole appliance with a simulated scanner; HEADLESS=1 for a check without a person
 	@$(BIN)/bleedwatch demo $(if $(HEADLESS),--headless) $(DEMO)
 
-test: $(STAMP)  ## The tests
+install:  ## Installs or upgrades on this machine, under systemd: as root, with PREFIX=/opt/bleedwatch
+	@PYTHON=$(PYTHON) systemd/install.sh
+
+$(AXE): tests/axe/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/axe; else echo "There is no npm here: pages are not checked for accessibility." >&2; fi
+
+test: $(STAMP) $(AXE)  ## The tests
 	$(BIN)/python -m pytest $(TESTS)
+
+pictures: $(STAMP)  ## Every page in every state, dark and light, into docs/pictures (needs Chromium, Noto fonts)
+	$(BIN)/python -m tests.real.pictures docs/pictures
 
 check: lint types contracts  ## Format, lint, types, the rule of imports
 
@@ -47,9 +59,9 @@ licences: requirements.lock  ## No GPL in what ships: an environment of its own,
 	.venv-licences/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	.venv-licences/bin/python tests/licences.py
 
-lock:  ## Makes requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra test --extra check --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
+lock:  ## Makes both locks anew: of this house, and of a box (needs uv)
+	$(LOCK) --extra test --extra check -o requirements.lock
+	$(LOCK) --constraint requirements.lock -o requirements-box.lock
 
 clean:  ## Removes the environments and caches
 	rm -rf $(VENV) .venv-licences .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -91,7 +91,7 @@ class Inbox:
     def sweep(self, now: Now) -> int:
         """Finds what no event has named. Returns how many entries lie in the inbox; OSError if it cannot be listed."""
         seen: set[str] = set()
-        for entry in _walk(self.root):
+        for entry in entries_below(self.root):
             name = os.path.relpath(entry.path, self.root)
             seen.add(name)
             if name in self._waiting or name in self._in_work:
@@ -264,7 +264,7 @@ def _is_settled(path: Path, status: os.stat_result, still_s: float) -> bool:
     return not being_filled or still_s >= FILLING_PATIENCE_S
 
 
-def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
+def entries_below(root: Path) -> Iterator[os.DirEntry[str]]:
     """Every entry below a folder that is no folder. Links are entries, never followed. OSError for the root alone."""
     folders = [str(root)]
     while folders:

@@ -16,6 +16,7 @@ from appliance.core.status import PROGRAMS
 from appliance.operations.check_up import refuse_what_cannot_work
 from appliance.processes.logs import start_logs
 from appliance.processes.signals import stop_on_signals
+from appliance.processes.tied import tied
 from appliance.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ LOOK_EVERY_S = 0.1
 
 
 class Programs:
-    """The children, and when each may be started again."""
+    """The children, and when each may be started again. Use it from one thread that stays: with it they die."""
 
     def __init__(self, config: Path, output: int) -> None:
         """`output`: the file descriptor that takes what the programs log."""
@@ -56,7 +57,7 @@ class Programs:
     def _start(self, program: str) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in the terminal reaches this command alone, which then ends them in order.
         return subprocess.Popen(
-            [sys.executable, "-m", "appliance.cli", program, "--config", str(self._config)],
+            tied([sys.executable, "-m", "appliance.cli", program, "--config", str(self._config)]),
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,

@@ -4,6 +4,7 @@ A child is a fresh Python, never a fork. It speaks over two pipes of its own (st
 frame: four bytes of length, a JSON object, then as many raw bytes as its `bytes` says. Nothing is ever unpickled.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -20,6 +21,7 @@ MAX_HEAD: Final = 256 << 10  # bytes of a frame's JSON
 _PIPE_BYTES: Final = MIB  # a slice passes in one go; the kernel may give less
 _PR_SET_PDEATHSIG: Final = 1
 _KILL_WAIT_S: Final = 2.0
+_FIRST_TO_GO: Final = 500  # of 1000; a program may have a score below 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +197,12 @@ def _environment() -> dict[str, str]:
 
 
 def limit_myself(limits: Limits) -> None:
-    """In the child, before anything else: less memory, no files written, no core dumps, few open files."""
+    """In the child, before anything else: less memory, no files written, no core dumps, few open files.
+
+    When the machine runs out of memory the kernel takes a child first: its parent gets over it.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as first_to_go:
+        first_to_go.write(str(_FIRST_TO_GO))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,5 +1,6 @@
 """Logs as JSON lines on standard error. No patient, no UID, no file name: say ids of the ledger and counts."""
 
+import faulthandler
 import json
 import logging
 import sys
@@ -37,7 +38,11 @@ def _innermost(trace: TracebackType | None) -> str:
 
 
 def start_logs(program: str) -> None:
-    """Sends the product's log to standard error and keeps foreign libraries quiet."""
+    """Sends the product's log to standard error and keeps foreign libraries quiet.
+
+    A program that a watchdog or a native library aborts says where each of its threads stood: names of code alone.
+    """
+    faulthandler.enable(2)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines(program))
     logging.root.handlers = [handler]

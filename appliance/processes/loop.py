@@ -6,6 +6,7 @@ from collections.abc import Callable
 from appliance.core.status import BEAT_S
 from appliance.core.times import Now
 from appliance.processes.clock import now
+from appliance.processes.notify import ServiceManager
 
 
 def run_ticks(
@@ -14,8 +15,11 @@ def run_ticks(
     stop: threading.Event,
     rest: Callable[[], None],
     beat: Callable[[Now], None],
+    manager: ServiceManager,
 ) -> None:
     """Calls `tick` until `stop` is set, and `beat` once a second after a tick that came back.
+
+    The service manager hears of each tick that came back, and of the end when it begins: a tick that hangs is silent.
 
     `rest` waits for the next reason to work, a few milliseconds to a tenth of a second.
     """
@@ -26,4 +30,6 @@ def run_ticks(
         if moment.monotonic_s - last_beat_s >= BEAT_S:
             last_beat_s = moment.monotonic_s
             beat(moment)
+        manager.turned(moment)
         rest()
+    manager.stopping()

@@ -1,6 +1,7 @@
 """The program that joins them: puts the parts together, runs the loop, says that it lives."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from appliance.intake.watch import Watcher
 from appliance.processes.clock import now
 from appliance.processes.logs import start_logs
 from appliance.processes.loop import run_ticks
+from appliance.processes.notify import ServiceManager
 from appliance.processes.signals import stop_on_signals
 from appliance.processes.status_file import StatusFile, remove_status
 from appliance.records.engines import current_engine, record_engine_event
@@ -65,6 +67,7 @@ def make_triage(
 def run(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT. CannotStart in words for what a restart would not cure."""
     stop = stop_on_signals()
+    manager = ServiceManager.from_environment(os.environ, os.getpid())
     start_logs(PROGRAM)
     ledger = Ledger.open(settings.database)
     try:
@@ -73,7 +76,7 @@ def run(settings: Settings) -> None:
         raise CannotStart(f"{fault.message}. Next step: bleedwatch doctor") from None
     try:
         _record_engine(ledger, engine)
-        _run(settings, ledger, engine, stop)
+        _run(settings, ledger, engine, stop, manager)
     finally:
         engine.backend.close()
         ledger.close()
@@ -84,15 +87,18 @@ def _record_engine(ledger: Ledger, engine: LoadedEngine) -> None:
         before = current_engine(write)
         if before and (before.engine_sha256, before.backend) != (engine.card.sha256, engine.backend.name):
             _forget_other_scores(write)
-        record_engine_event(
-            write,
-            "LOADED",
-            engine_sha256=engine.card.sha256,
-            engine_name=f"{engine.card.name} {engine.card.version}",
-            backend=engine.backend.name,
-            at_ns=now().wall_ns,
-            details={},
-        )
+        golden = {"largest": f"{engine.golden_distance:.2g}", "allowed": f"{engine.golden_allowed:g}"}
+        # No engine serves that has not just passed its golden test.
+        for kind, details in (("GOLDEN", golden), ("LOADED", {})):
+            record_engine_event(
+                write,
+                kind,
+                engine_sha256=engine.card.sha256,
+                engine_name=f"{engine.card.name} {engine.card.version}",
+                backend=engine.backend.name,
+                at_ns=now().wall_ns,
+                details=details,
+            )
 
 
 def _forget_other_scores(write: Connection) -> None:
@@ -102,7 +108,9 @@ def _forget_other_scores(write: Connection) -> None:
             forget_scores(write, series.id)
 
 
-def _run(settings: Settings, ledger: Ledger, engine: LoadedEngine, stop: threading.Event) -> None:
+def _run(
+    settings: Settings, ledger: Ledger, engine: LoadedEngine, stop: threading.Event, manager: ServiceManager
+) -> None:
     watcher = Watcher(settings.inbox.folder)
     try:
         watcher.start()
@@ -113,8 +121,8 @@ def _run(settings: Settings, ledger: Ledger, engine: LoadedEngine, stop: threadi
             triage = make_triage(settings, ledger, engine, pool, watcher)
             triage.start(now())
             log.info("watching", extra={"facts": {"engine": engine.card.version, "backend": engine.backend.name}})
-            beat = _beat(settings, engine, triage)
-            run_ticks(triage.tick, stop=stop, rest=_rest(triage, pool, watcher), beat=beat)
+            beat = _beat(settings, engine, triage, manager)
+            run_ticks(triage.tick, stop=stop, rest=_rest(triage, pool, watcher), beat=beat, manager=manager)
     finally:
         watcher.stop()
         remove_status(settings.runtime_folder, PROGRAM)
@@ -135,18 +143,21 @@ def _rest(triage: Triage, pool: ReaderPool, watcher: Watcher) -> Callable[[], No
     return rest
 
 
-def _beat(settings: Settings, engine: LoadedEngine, triage: Triage) -> Callable[[Now], None]:
+def _beat(settings: Settings, engine: LoadedEngine, triage: Triage, manager: ServiceManager) -> Callable[[Now], None]:
     status = StatusFile(settings.runtime_folder, PROGRAM)
+    reads_with = f"{engine.card.name} {engine.card.version} on {engine.backend.name}"
 
     def beat(moment: Now) -> None:
+        manager.status(
+            f"Watching the inbox. Engine {reads_with}. "
+            f"Studies open: {triage.open_studies}, files waiting: {triage.waiting_files}."
+        )
         status.beat(
             moment,
             facts={
                 "engine": f"{engine.card.name} {engine.card.version}",
                 "backend": engine.backend.name,
-                "open_studies": triage.open_studies,
-                "waiting_files": triage.waiting_files,
-                "scored_slices": triage.scored,
+                **triage.facts(moment),
             },
         )
 

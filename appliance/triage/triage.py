@@ -113,6 +113,17 @@ class Triage:
         """Files that have no verdict yet."""
         return self._inbox.waiting
 
+    def facts(self, now: Now) -> dict[str, str | int | float]:
+        """What the status file says of the work."""
+        return {
+            "open_studies": self.open_studies,
+            "open_series": sum(series.is_open for study in self._cases for series in study.series.values()),
+            "waiting_files": self.waiting_files,
+            "oldest_waiting_s": round(now.monotonic_s - self._inbox.all_read_until_s(now), 1),
+            "swept_s_ago": round(now.monotonic_s - self._swept_s, 1),
+            "scored_slices": self.scored,
+        }
+
     def is_idle(self) -> bool:
         """Nothing is open and nothing waits."""
         return self.open_studies == 0 and not self._inbox.is_busy()
