@@ -64,14 +64,14 @@ def heat_overlap(lower: SliceRow, upper: SliceRow) -> float:
     """
     one, other = scored_of(lower), scored_of(upper)
     cell_mm = one.box.side_mm / one.heat.shape[0]
-    apart_mm = np.subtract(_box_centre_mm(upper), _box_centre_mm(lower))
+    apart_mm = np.subtract(box_centre_mm(upper), box_centre_mm(lower))
     down = float(np.dot(apart_mm, lower.geometry.column_direction))
     along = float(np.dot(apart_mm, lower.geometry.row_direction))
     return soft_dice(one.heat, other.heat, (round(down / cell_mm), round(along / cell_mm)))
 
 
-def _box_centre_mm(row: SliceRow) -> NDArray[np.float64]:
-    """The middle of the head's box in patient coordinates."""
+def box_centre_mm(row: SliceRow) -> NDArray[np.float64]:
+    """The middle of the head's box of a scored slice, float64 [3], mm in patient coordinates."""
     geometry, (centre_row, centre_column) = row.geometry, scored_of(row).box.centre_rc
     return (
         np.asarray(geometry.corner_mm)

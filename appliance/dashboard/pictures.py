@@ -1,7 +1,8 @@
-"""Key slices as pictures. They come from Hounsfield values in the store: the dashboard never parses DICOM."""
+"""Slices as pictures. They come from Hounsfield values in the store: the dashboard never parses DICOM."""
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Final
 
@@ -9,13 +10,19 @@ import numpy as np
 
 from appliance.core.ledger import SliceRow
 from appliance.core.reads import Hounsfield
+from appliance.imaging.layers import grey_layer, heat_layer
 from appliance.imaging.pictures import render
-from appliance.imaging.windows import BRAIN
+from appliance.imaging.windows import BRAIN, WINDOWS
 from appliance.records.ledger import Ledger
 from appliance.records.slices import slice_by_id
 
 SIZE_PX: Final = 640
-MOST_KEPT: Final = 64
+MOST_KEPT_BYTES: Final = 96 * 2**20
+MOST_SLICES_KEPT: Final = 32
+"""Slices whose Hounsfield values stay in memory: a change of the window reads nothing again (0.5 MB each)."""
+GREATEST_ID: Final = 2**63 - 1  # what a column holds; an address may name more
+HEAT: Final = "heat"
+LAYERS: Final = frozenset({*WINDOWS, HEAT})
 
 
 class Pictures:
@@ -24,16 +31,45 @@ class Pictures:
     def __init__(self, ledger: Ledger, store_root: Path) -> None:
         self._ledger = ledger
         self._store_root = store_root
-        self._kept: OrderedDict[tuple[int, bytes], bytes] = OrderedDict()
+        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._kept_bytes = 0
+        self._slices: OrderedDict[int, Hounsfield] = OrderedDict()
         self._lock = threading.Lock()
 
     def png(self, slice_id: int) -> bytes | None:
         """The slice in the brain window with its heat map; None if there is no such slice or its pixels are gone."""
-        with self._ledger.reading() as r:
-            row = slice_by_id(r, slice_id)
-        if row is None:
+
+        def drawn(hu: Hounsfield, row: SliceRow) -> bytes:
+            heat, box = (row.score.heat, row.score.box) if row.score else (None, None)
+            return render(hu, row.geometry, BRAIN, heat=heat, box=box, size_px=SIZE_PX).png
+
+        row = self._row(slice_id)
+        return None if row is None else self._drawn(row, ("key", _heat_of(row)), drawn)
+
+    def layer(self, slice_id: int, name: str) -> bytes | None:
+        """The slice in a window of `imaging.windows`, or its heat map alone; None if there is nothing to draw it from."""
+        row = self._row(slice_id)
+        if row is None or name not in LAYERS:
             return None
-        key = (slice_id, row.score.heat.tobytes() if row.score else b"")
+        if name in WINDOWS:
+            return self._drawn(row, name, lambda hu, row: grey_layer(hu, row.geometry, WINDOWS[name]))
+        score = row.score
+        if score is None:
+            return None
+        return self._drawn(row, (name, _heat_of(row)), lambda _, row: heat_layer(score.heat, score.box, row.geometry))
+
+    def has_pixels(self, row: SliceRow) -> bool:
+        """Whether the pictures of this slice can still be drawn."""
+        return self._place(row).is_file()
+
+    def _row(self, slice_id: int) -> SliceRow | None:
+        if not 0 < slice_id <= GREATEST_ID:
+            return None
+        with self._ledger.reading() as r:
+            return slice_by_id(r, slice_id)
+
+    def _drawn(self, row: SliceRow, what: Hashable, draw: Callable[[Hounsfield, SliceRow], bytes]) -> bytes | None:
+        key = (row.id, what)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -41,21 +77,37 @@ class Pictures:
         hu = self._pixels(row)
         if hu is None:
             return None
-        score = row.score
-        heat, box = (score.heat, score.box) if score else (None, None)
-        drawn = render(hu, row.geometry, BRAIN, heat=heat, box=box, size_px=SIZE_PX).png
+        png = draw(hu, row)
         with self._lock:
-            self._kept[key] = drawn
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        return drawn
+            self._kept_bytes += len(png) - len(self._kept.get(key, b""))
+            self._kept[key] = png
+            while self._kept_bytes > MOST_KEPT_BYTES:
+                self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+        return png
 
     def _pixels(self, row: SliceRow) -> Hounsfield | None:
         """int16 [rows, columns] beside the stored file."""
+        with self._lock:
+            if row.id in self._slices:
+                self._slices.move_to_end(row.id)
+                return self._slices[row.id]
         try:
-            hu = np.load((self._store_root / row.stored).with_suffix(".npy"), allow_pickle=False)
+            hu = np.load(self._place(row), allow_pickle=False)
         except (OSError, ValueError):
             return None
         if hu.dtype != np.int16 or hu.shape != (row.geometry.rows, row.geometry.columns):
             return None
-        return np.asarray(hu, dtype=np.int16)
+        values = np.ascontiguousarray(hu, dtype=np.int16)
+        with self._lock:
+            self._slices[row.id] = values
+            while len(self._slices) > MOST_SLICES_KEPT:
+                self._slices.popitem(last=False)
+        return values
+
+    def _place(self, row: SliceRow) -> Path:
+        return (self._store_root / row.stored).with_suffix(".npy")
+
+
+def _heat_of(row: SliceRow) -> bytes:
+    """A slice that is scored again has another heat map, and so another picture."""
+    return row.score.heat.tobytes() if row.score else b""

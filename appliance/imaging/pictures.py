@@ -23,10 +23,10 @@ CONTOUR_AT: Final = 0.5
 DASH_PX: Final = 7.0
 MAX_SIDE_PX: Final = 2048
 
+COLOURS_AT: Final = (0.0, 0.35, 0.65, 1.0)
+COLOURS: Final = ((0.20, 0.04, 0.38), (0.58, 0.13, 0.50), (0.94, 0.46, 0.25), (1.00, 0.93, 0.35))
+CONTOUR: Final = (1.0, 0.97, 0.80)
 _SURE: Final = 0.8  # of a direction's length that must lie along one axis of the patient
-_COLOURS_AT: Final = (0.0, 0.35, 0.65, 1.0)
-_COLOURS: Final = ((0.20, 0.04, 0.38), (0.58, 0.13, 0.50), (0.94, 0.46, 0.25), (1.00, 0.93, 0.35))
-_CONTOUR: Final = (1.0, 0.97, 0.80)
 
 Grey = NDArray[np.float32]
 
@@ -86,26 +86,42 @@ def render(
         raise ValueError(f"a picture of {size_px} px is not drawn")
     mm = geometry.pixel_mm if geometry is not None else pixel_mm or (1.0, 1.0)
     rows, columns = hu.shape
-    mm_per_px = max(rows * mm[0], columns * mm[1]) / size_px
-    # Centres of the output's pixels, in pixels of the slice.
-    row_at = ((np.arange(size_px) + 0.5) * mm_per_px - (size_px * mm_per_px - rows * mm[0]) / 2) / mm[0] - 0.5
-    column_at = ((np.arange(size_px) + 0.5) * mm_per_px - (size_px * mm_per_px - columns * mm[1]) / 2) / mm[1] - 0.5
-    grey = _sampled(windowed(hu, window), row_at, column_at, (mm_per_px / mm[0], mm_per_px / mm[1]))
+    grid = grid_of(rows, columns, mm, size_px)
+    grey = sampled(windowed(hu, window), grid)
     edges = edge_letters(geometry)
     if heat is None or box is None:
-        return Picture(png=_png(grey), edges=edges, mm_per_px=mm_per_px)
-    shown = _heat_at(heat, box, row_at, column_at, mm)
-    return Picture(png=_png(_overlaid(grey, shown)), edges=edges, mm_per_px=mm_per_px)
+        return Picture(png=_png(grey), edges=edges, mm_per_px=grid.mm_per_px)
+    shown = heat_at(heat, box, grid)
+    return Picture(png=_png(_overlaid(grey, shown)), edges=edges, mm_per_px=grid.mm_per_px)
 
 
-def _sampled(
-    grey: Grey, row_at: NDArray[np.float64], column_at: NDArray[np.float64], step: tuple[float, float]
-) -> Grey:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A square picture over a slice: the centres of its pixels, in pixels of the slice."""
+
+    row_at: NDArray[np.float64]
+    column_at: NDArray[np.float64]
+    pixel_mm: tuple[float, float]  # of the slice
+    mm_per_px: float  # of the picture
+
+
+def grid_of(rows: int, columns: int, pixel_mm: tuple[float, float], size_px: int) -> Grid:
+    """The grid of `size_px` by `size_px` that holds the whole slice in its middle."""
+    mm_per_px = max(rows * pixel_mm[0], columns * pixel_mm[1]) / size_px
+    across_mm = size_px * mm_per_px
+    at_mm: NDArray[np.float64] = (np.arange(size_px, dtype=np.float64) + 0.5) * mm_per_px
+    row_at: NDArray[np.float64] = (at_mm - (across_mm - rows * pixel_mm[0]) / 2) / pixel_mm[0] - 0.5
+    column_at: NDArray[np.float64] = (at_mm - (across_mm - columns * pixel_mm[1]) / 2) / pixel_mm[1] - 0.5
+    return Grid(row_at=row_at, column_at=column_at, pixel_mm=pixel_mm, mm_per_px=mm_per_px)
+
+
+def sampled(grey: Grey, grid: Grid) -> Grey:
     """Linear sampling; smoothed before where the picture shrinks, black outside."""
-    sigma = tuple(0.4 * one if one > 1.2 else 0.0 for one in step)
+    steps = [grid.mm_per_px / mm for mm in grid.pixel_mm]
+    sigma = tuple(0.4 * one if one > 1.2 else 0.0 for one in steps)
     if any(sigma):
         grey = ndimage.gaussian_filter(grey, sigma)
-    return _bilinear(grey, row_at, column_at)
+    return _bilinear(grey, grid.row_at, grid.column_at)
 
 
 def _bilinear(values: Grey, row_at: NDArray[np.float64], column_at: NDArray[np.float64]) -> Grey:
@@ -123,19 +139,14 @@ def _bilinear(values: Grey, row_at: NDArray[np.float64], column_at: NDArray[np.f
     return values
 
 
-def _heat_at(
-    heat: NDArray[np.uint8],
-    box: BoxPlace,
-    row_at: NDArray[np.float64],
-    column_at: NDArray[np.float64],
-    mm: tuple[float, float],
-) -> Grey:
-    """The heat under each pixel of the output, 0 to 1."""
+def heat_at(heat: NDArray[np.uint8], box: BoxPlace, grid: Grid) -> Grey:
+    """The heat under each pixel of the picture, 0 to 1."""
     values = heat.astype(np.float32) / np.float32(255)
     cell_mm = box.side_mm / heat.shape[0], box.side_mm / heat.shape[1]
     middle = (heat.shape[0] - 1) / 2, (heat.shape[1] - 1) / 2
-    heat_row = (row_at - box.centre_rc[0]) * mm[0] / cell_mm[0] + middle[0]
-    heat_column = (column_at - box.centre_rc[1]) * mm[1] / cell_mm[1] + middle[1]
+    mm = grid.pixel_mm
+    heat_row = (grid.row_at - box.centre_rc[0]) * mm[0] / cell_mm[0] + middle[0]
+    heat_column = (grid.column_at - box.centre_rc[1]) * mm[1] / cell_mm[1] + middle[1]
     return _bilinear(values, heat_row, heat_column)
 
 
@@ -146,13 +157,13 @@ def _overlaid(grey: Grey, heat: Grey) -> Grey:
     if warm.any():
         here = heat[warm]
         opaque = (MOST_OPAQUE * np.minimum(1.0, (here - SHOWN_FROM) / (0.5 - SHOWN_FROM)))[:, None]
-        colour = np.stack([np.interp(here, _COLOURS_AT, [one[c] for one in _COLOURS]) for c in range(3)], axis=1)
+        colour = np.stack([np.interp(here, COLOURS_AT, [one[c] for one in COLOURS]) for c in range(3)], axis=1)
         picture[warm] = picture[warm] * (1 - opaque) + colour * opaque
-    picture[_dashed_contour(heat >= CONTOUR_AT)] = _CONTOUR
+    picture[dashed_contour(heat >= CONTOUR_AT)] = CONTOUR
     return picture
 
 
-def _dashed_contour(hot: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def dashed_contour(hot: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A line just outside each hot part, broken into dashes of about DASH_PX along it."""
     drawn = np.zeros_like(hot)
     width = 1 + len(hot) // 500
