@@ -5,6 +5,7 @@ Rooms load when their command is called, so that no command needs what another o
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,8 +30,9 @@ def with_config(command: Command) -> Command:
 
 
 def default_engine() -> Path:
-    """The engine that comes with the product."""
-    return Path(__file__).resolve().parents[1] / "engines" / "head-ct"
+    """The engine that comes with the product: beside the source, or where an installation puts it."""
+    beside = Path(__file__).resolve().parents[1] / "engines" / "head-ct"
+    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "bleedwatch" / "engines" / "head-ct"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -139,6 +141,28 @@ def status(config: Path, as_json: bool) -> None:
 
 
 @bleedwatch.command()
+@with_config
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines: one alert a line, with all that happened to it.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), default=None, metavar="DATE",
+              help="First raised on this day (2031-05-14) or later.")  # fmt: skip
+@click.option("--open", "open_only", is_flag=True, help="Only what nobody has answered, or is not mended.")
+@click.option(
+    "--with-uids", is_flag=True, help="Name the UIDs of studies, series and key slices, to find the pictures."
+)
+@click.option("--with-identity", is_flag=True, help="Name the patients too. Mind where the output goes.")
+def alerts(
+    config: Path, as_json: bool, since: datetime | None, open_only: bool, with_uids: bool, with_identity: bool
+) -> None:
+    """List the alerts: who was told, who answered, and how they were judged. No patient is named unless asked for."""
+    from appliance.operations.alerts import run_alerts
+    from appliance.records.alert_export import Depth
+
+    depth = Depth.IDENTITY if with_identity else Depth.UIDS if with_uids else Depth.HASHES
+    day = None if since is None else since.date()
+    sys.exit(run_alerts(read_settings(config), as_json=as_json, since=day, open_only=open_only, depth=depth))
+
+
+@bleedwatch.command()
 @click.option("--config", "config", type=click.Path(path_type=Path), default=None, envvar="BLEEDWATCH_CONFIG",
               help="The settings file. Without one only machine, engine and backends are checked.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -162,6 +186,18 @@ def init(config: Path, root: Path, inbox: Path) -> None:
     from appliance.operations.init import write_first_settings
 
     click.echo(write_first_settings(config, root=root, inbox=inbox, engine=default_engine()))
+
+
+@bleedwatch.command("test-alarm")
+@with_config
+@click.option("--by", default="the command line", show_default=True, help="Who starts it, as every screen will say.")
+@click.option("--wait", is_flag=True, help="Wait for an answer. Exit code 0: a person has answered, 1: nobody.")
+def test_alarm(config: Path, by: str, wait: bool) -> None:
+    """Start a test alarm, marked TEST on every screen and channel. A timer may do so each day."""
+    from appliance.operations.test_alarm import run_test_alarm
+    from appliance.processes.clock import now
+
+    sys.exit(run_test_alarm(read_settings(config), by=by, wait=wait, clock=now, say=click.echo))
 
 
 @bleedwatch.group()

@@ -12,10 +12,12 @@ from appliance.inference.onnxruntime_backend import THREADS, OnnxRuntimeBackend
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedEngine:
-    """An engine that may serve."""
+    """An engine that may serve. `golden_distance`: the largest of its golden test in logits, within `golden_allowed`."""
 
     card: EngineCard
     backend: Backend
+    golden_distance: float
+    golden_allowed: float
 
 
 def load_engine(folder: Path, *, threads: int = THREADS) -> LoadedEngine:
@@ -23,8 +25,10 @@ def load_engine(folder: Path, *, threads: int = THREADS) -> LoadedEngine:
     files = read_engine(folder)
     backend = OnnxRuntimeBackend(files, threads)
     try:
-        check_golden(files, backend)
+        distance = check_golden(files, backend)
     except EngineRefused:
         backend.close()
         raise
-    return LoadedEngine(card=files.card, backend=backend)
+    return LoadedEngine(
+        card=files.card, backend=backend, golden_distance=distance, golden_allowed=files.tolerance_logit
+    )

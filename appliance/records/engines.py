@@ -1,5 +1,6 @@
 """What happened to the engine."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,7 +37,16 @@ def record_engine_event(
 
 def current_engine(r: Connection) -> EngineEventRow | None:
     """The last event that says which engine serves."""
-    chosen = sa.select(engine_event).where(engine_event.c.kind.in_(SERVING)).order_by(engine_event.c.id.desc())
+    return _last(r, SERVING)
+
+
+def last_golden(r: Connection) -> EngineEventRow | None:
+    """The last self-test of an engine that was recorded; its details say how it went."""
+    return _last(r, ("GOLDEN",))
+
+
+def _last(r: Connection, kinds: Sequence[str]) -> EngineEventRow | None:
+    chosen = sa.select(engine_event).where(engine_event.c.kind.in_(kinds)).order_by(engine_event.c.id.desc())
     row = r.execute(chosen.limit(1)).one_or_none()
     if row is None:
         return None

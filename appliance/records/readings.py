@@ -54,6 +54,12 @@ def reading_by_id(r: Connection, reading_id: int) -> ReadingRow | None:
     return None if row is None else _reading(row)
 
 
+def readings_by_id(r: Connection, reading_ids: Iterable[int]) -> dict[int, ReadingRow]:
+    """Several readings, by their ids."""
+    chosen = sa.select(reading).where(reading.c.id.in_(list(reading_ids)))
+    return {row.id: _reading(row) for row in r.execute(chosen)}
+
+
 def _reading(row: Any) -> ReadingRow:
     return ReadingRow(
         id=row.id,

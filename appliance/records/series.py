@@ -102,6 +102,12 @@ def series_of_studies(r: Connection, study_ids: Iterable[int]) -> dict[int, list
     return found
 
 
+def series_by_id(r: Connection, series_ids: Iterable[int]) -> dict[int, SeriesRow]:
+    """Several series, by their ids."""
+    chosen = sa.select(series).where(series.c.id.in_(list(series_ids)))
+    return {row.id: _series(row) for row in r.execute(chosen)}
+
+
 def _series(row: Any) -> SeriesRow:
     return SeriesRow(
         id=row.id,
