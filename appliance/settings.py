@@ -223,7 +223,7 @@ quiet_h = 3                        # for so many hours; 0: never
 # [courier.channels.pager]             # signed JSON messages (docs/schemas/webhook.md)
 # kind = "webhook"
 # url = "https://gateway.example/alerts"
-# secret_file = "/etc/bleedwatch/pager.secret"
+# secret_file = "/etc/bleedwatch/secrets/pager"
 #
 # [courier.channels.mail]              # letters
 # kind = "email"
@@ -232,7 +232,7 @@ quiet_h = 3                        # for so many hours; 0: never
 # from = "bleedwatch@hospital.example"
 # to = ["stroke@hospital.example"]
 # user = "bleedwatch"                  # leave out both where nobody has to log in
-# password_file = "/etc/bleedwatch/mail.password"
+# password_file = "/etc/bleedwatch/secrets/mail"
 #
 # [courier.channels.siren]             # a program of yours (docs/schemas/command.md)
 # kind = "command"

@@ -19,7 +19,16 @@ command -v systemd-sysusers >/dev/null || give_up "There is no systemd here. Run
 
 # Everything is fetched and built beside what runs: if that fails, nothing has changed.
 work=$(mktemp -d)
-trap 'rm -rf "$work" "$prefix/venv.new"' EXIT
+stopped=no
+finish() {
+  rm -rf "$work" "$prefix/venv.new"
+  [ "$stopped" = yes ] || return 0
+  # It went wrong half-way. What ran before runs again: a box that stands still tells nobody.
+  if [ ! -d "$prefix/venv" ] && [ -d "$prefix/venv.old" ]; then mv "$prefix/venv.old" "$prefix/venv"; fi
+  systemctl start bleedwatch.target || say "The programs do not run. Start them: systemctl start bleedwatch.target"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
 say "Fetching and building ..."
 mkdir "$work/source"
 cp -R "$here/appliance" "$here/engines" "$here/pyproject.toml" "$here/README.md" "$here/LICENSE" "$work/source"
@@ -35,11 +44,12 @@ for kind in sysusers tmpfiles; do
 done
 systemd-sysusers bleedwatch.conf
 systemd-tmpfiles --create bleedwatch.conf
-# Passwords and secrets lie beside the settings: root writes, the programs read, nobody else.
-install -d -m 750 -g bleedwatch "$(dirname "$config")"
+# Secrets and passwords are for the courier: the units of the others do not see their folder.
+install -d -m 750 -g bleedwatch "$(dirname "$config")" "$(dirname "$config")/secrets"
 
 running=$(systemctl is-active bleedwatch.target 2>/dev/null || true)
 if [ "$running" = active ]; then
+  stopped=yes
   say "Stopping the programs: for a few seconds nobody is told of a bleed ..."
   # All by name: systemctl waits for what it is told of, and the target is gone before its programs are.
   systemctl stop bleedwatch.target bleedwatch-triage bleedwatch-courier bleedwatch-dashboard
@@ -58,7 +68,6 @@ if ! runuser -u bleedwatch -- "$prefix/venv/bin/bleedwatch" db upgrade --config 
     rm -rf "$prefix/venv"
     mv "$prefix/venv.old" "$prefix/venv"
   fi
-  [ "$running" != active ] || systemctl start bleedwatch.target
   give_up "The records could not be upgraded, so what was installed before stands as it was."
 fi
 
@@ -73,6 +82,7 @@ if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 if [ "$running" = active ]; then
   systemctl start bleedwatch.target
+  stopped=no
   say "The programs run again. Look at them: sudo -u bleedwatch bleedwatch doctor"
 else
   say "Settings: $config. Then: systemctl enable --now bleedwatch.target"

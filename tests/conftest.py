@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -13,7 +13,9 @@ from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.reader_pool import ReaderPool
 from appliance.records.ledger import Ledger
 from appliance.records.upgrade import upgrade
-from tests.real.appliance import ENGINE, Box, Clock
+from tests.real.appliance import ENGINE, Box, Clock, settings_of
+from tests.real.browsing import Browsers, browsers
+from tests.real.programs import Programs
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +107,42 @@ def make_box(
     yield make
     for box in made:
         box.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browsers]:
+    """The browsers of the session."""
+    with browsers() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Browsers) -> Any:
+    """A browser that lets pages sound by themselves."""
+    return chromium.get()
+
+
+@pytest.fixture(scope="session")
+def silent_browser(chromium: Browsers) -> Any:
+    """A browser that asks for a press before a page may sound."""
+    return chromium.get(may_sound=False)
+
+
+class MakePrograms(Protocol):
+    """Starts programs of the appliance on a folder of this test's own."""
+
+    def __call__(self, *programs: str) -> Programs: ...
+
+
+@pytest.fixture
+def make_programs(tmp_path: Path, migrated: Path) -> Iterator[MakePrograms]:
+    started: list[Programs] = []
+
+    def make(*programs: str) -> Programs:
+        shutil.copy(migrated, settings_of(tmp_path).database)
+        started.append(Programs(tmp_path, *programs))
+        return started[-1]
+
+    yield make
+    for one in started:
+        one.end()

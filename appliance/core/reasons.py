@@ -438,6 +438,13 @@ _ROWS: Final = (
         "Take the other drive away. Look at every head CT yourself until this band is gone.",
     ),
     (
+        "inbox-folders-closed",
+        "technical",
+        "BLIND",
+        "{folders} in the landing folder cannot be opened. Scans in there are not seen.",
+        "Look at every head CT yourself until this band is gone. Call the administrator now: Bleedwatch may not enter them.",
+    ),
+    (
         "watcher-deaf",
         "technical",
         "TECHNICAL",

@@ -1,13 +1,14 @@
 """The steps that are taken while nobody answers. What has been told stands in the ledger; here lies only a steady clock."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from appliance.core.escalation import EscalationPolicy, Run, Why, details_of, next_step, run_of, why_now
+from appliance.core.escalation import EscalationPolicy, NextStep, Why, details_of, next_step, run_of, why_now
+from appliance.core.ledger import AlertEventRow
 from appliance.core.times import NS_PER_S, Now
 from appliance.core.words import Level
 from appliance.records.escalations import Ringing, escalate
-from appliance.records.ledger import Ledger
+from appliance.records.ledger import Connection, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -30,29 +31,37 @@ class Ladder:
         critical = [one for one in ringing if one.alert.level is Level.CRITICAL]
         events = {event.id for one in critical for event in one.events}
         self._seen_s = {event_id: self._seen_s.get(event_id, now.monotonic_s) for event_id in events}
-        took = [self._climb(one, now, no_screen=no_screen, dead=dead) for one in critical]
-        self._starting = False
-        return any(took)
-
-    def _climb(self, ringing: Ringing, now: Now, *, no_screen: bool, dead: Collection[str]) -> bool:
-        events, before = list(ringing.events), len(ringing.events)
-        while (run := run_of(self._policy, events)) is not None:
-            why = self._why(run, now, no_screen=no_screen, dead=dead)
-            following = next_step(self._policy, run)
-            if why is None or following is None:
-                break
+        due = [one for one in critical if self._due(one.events, now, no_screen=no_screen, dead=dead)]
+        took = 0
+        if due:
+            # One transaction: of many that are due at once, none waits for the disk of all the others.
             with self._ledger.writing() as w:
-                event = escalate(w, ringing, details_of(following, why), at_ns=now.wall_ns)
+                took = sum(self._climb(w, one, now, no_screen=no_screen, dead=dead) for one in due)
+        self._starting = False
+        return took > 0
+
+    def _climb(self, w: Connection, ringing: Ringing, now: Now, *, no_screen: bool, dead: Collection[str]) -> int:
+        """Takes the steps of one alert that are due, and returns how many."""
+        events, before = list(ringing.events), len(ringing.events)
+        while (step := self._due(events, now, no_screen=no_screen, dead=dead)) is not None:
+            following, why = step
+            event = escalate(w, ringing, details_of(following, why), at_ns=now.wall_ns)
             if event is None:
                 break  # a person has answered, or it rings anew
             events.append(event)
             self._seen_s[event.id] = now.monotonic_s
             facts = {"alert": ringing.alert.id, "step": following.step, "round": following.round, "why": why}
             log.warning("nobody has answered an alert: the next step is taken", extra={"facts": facts})
-        return len(events) > before
+        return len(events) - before
 
-    def _why(self, run: Run, now: Now, *, no_screen: bool, dead: Collection[str]) -> Why | None:
-        return why_now(
+    def _due(
+        self, events: Sequence[AlertEventRow], now: Now, *, no_screen: bool, dead: Collection[str]
+    ) -> tuple[NextStep, Why] | None:
+        run = run_of(self._policy, events)
+        following = next_step(self._policy, run) if run else None
+        if run is None or following is None:
+            return None
+        why = why_now(
             self._policy,
             run,
             since_ring_s=self._since_s(run.ring.id, run.ring.at_ns, now),
@@ -61,6 +70,7 @@ class Ladder:
             dead=dead,
             starting=self._starting,
         )
+        return None if why is None else (following, why)
 
     def _since_s(self, event_id: int, at_ns: int, now: Now) -> float:
         counted_s = now.monotonic_s - self._seen_s.get(event_id, now.monotonic_s)

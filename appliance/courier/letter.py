@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.core.alerts import Happening
 from appliance.core.escalation import Why
-from appliance.core.reasons import Of, reason, sentence
+from appliance.core.reasons import REASONS, Of, reason, sentence
 from appliance.core.words import PLACE, Finality, Label, Level
 from appliance.courier.message import Told
 
@@ -48,7 +48,7 @@ def _headline(told: Told) -> str:
     if told.test:
         return "Practice alert, this is not a patient"
     if told.level is Level.TECHNICAL:
-        blind = reason(Of.TECHNICAL, told.code).leads_to == "BLIND"
+        blind = _is_known(told.code) and reason(Of.TECHNICAL, told.code).leads_to == "BLIND"
         return "BLIND: the box cannot see or cannot tell" if blind else "TECHNICAL: a fault of the box"
     return "CRITICAL: suspected bleed"
 
@@ -57,6 +57,8 @@ def _happened(told: Told) -> str:
     if told.test:
         return "TEST. Practice alert. This is not a patient."
     if told.level is Level.TECHNICAL:
+        if not _is_known(told.code):
+            return f"A fault that this version of Bleedwatch has no words for: {told.code}."
         return sentence(Of.TECHNICAL, told.code, **told.ring.details)
     provisional = " Provisional: the scan was still running." if told.finality is Finality.PROVISIONAL else ""
     return f"CRITICAL. {_finding(told)}{provisional}"
@@ -75,8 +77,14 @@ def _next_step(told: Told) -> str:
     if told.test:
         return "Next step: on the board, press “I see and hear the test”."
     if told.level is Level.TECHNICAL:
-        return f"Next step: {reason(Of.TECHNICAL, told.code).next_step}"
+        known = reason(Of.TECHNICAL, told.code).next_step if _is_known(told.code) else "Call the administrator."
+        return f"Next step: {known}"
     return "Next step: look at the scan now, and press Acknowledge on the board. Until somebody does, the box tells on."
+
+
+def _is_known(code: str) -> bool:
+    """An older version may have been put back on the records of a newer one."""
+    return (Of.TECHNICAL, code) in REASONS
 
 
 def _step(told: Told, clock_text: Callable[[int], str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from appliance.core.alerts import Happening
@@ -21,6 +22,7 @@ from appliance.records.deliveries import (
     delivery_again,
     delivery_dead,
     delivery_done,
+    delivery_done_late,
     delivery_failed,
     delivery_needless,
     delivery_postponed,
@@ -66,7 +68,7 @@ class Outbox:
         self._random = random
         self._scanner = scanner
         self._clock_text = clock_text
-        self._due_ns: int | None = None
+        self._waits: dict[int, tuple[int, float]] = {}  # by message: its due time, and that on the monotonic clock
 
     @property
     def busy(self) -> bool:
@@ -102,7 +104,7 @@ class Outbox:
 
     def is_due(self, now: Now) -> bool:
         """Whether the time of a message has come."""
-        return self._due_ns is not None and _is_due(self._due_ns, now)
+        return any(at_s <= now.monotonic_s for _, at_s in self._waits.values())
 
     def owe(self, ringing: Iterable[Ringing], now: Now) -> None:
         """Makes the messages that are owed and not yet made."""
@@ -123,9 +125,17 @@ class Outbox:
         with self._ledger.reading() as r:
             waiting = [one for one in waiting_deliveries(r) if not self._is_under_way(one)]
             still = [one for one in waiting if self._is_owed(one, by_alert.get(one.alert_id))]
-            due = [one for one in still if _is_due(one.due_ns, now)]
-            chosen = [one for name, senders in self._senders.items() for one in senders.choose(_of(name, due))]
-            told = [(one, self._message(r, one, by_alert[one.alert_id])) for one in chosen]
+            due = self._due(still, now)
+            critical = [one for one in due if by_alert[one.alert_id].alert.level is Level.CRITICAL]
+            urgent = [one for one in critical if one.attempts == 0]
+            # A bleed before everything else; of the rest, what has waited longest.
+            patient = sorted(
+                (one for one in due if one not in urgent), key=lambda one: (one not in critical, one.due_ns)
+            )
+            chosen = [
+                one for name, to in self._senders.items() for one in to.choose(_of(name, urgent), _of(name, patient))
+            ]
+            told = [(one, self._told(r, one, by_alert[one.alert_id])) for one in chosen]
         needless = [one for one in waiting if one not in still]
         unsure = [one for one in chosen if not self._drops_by_key(one.channel)]
         if needless or unsure:
@@ -134,26 +144,53 @@ class Outbox:
                     delivery_needless(w, one.id, at_ns=now.wall_ns)
                 for one in unsure:
                     delivery_postponed(w, one.id, due_ns=now.wall_ns + round(AGAIN_AFTER_S * NS_PER_S))
-        for one, message in told:
-            self._senders[one.channel].start(one, message, now)
-        left = [now.wall_ns if one in due else one.due_ns for one in still if not self._is_under_way(one)]
-        self._due_ns = min(left, default=None)
+        for one, of in told:
+            self._senders[one.channel].start(one, partial(self._message, of), now, urgent=one in urgent)
+            self._waits.pop(one.id)
 
     def record(self, now: Now) -> bool:
         """Records what has come back. Returns whether anything has."""
+        late = self._record_late(now)
         answered = [each for senders in self._senders.values() for each in senders.answered(now)]
-        for sending, answer in answered:
+        if not answered:
+            return late
+        with self._ledger.writing() as w:
+            followed = [(*each, self._following(w, each[0].delivery, each[1], now)) for each in answered]
+            for sending, answer, following in followed:
+                _record(w, sending.delivery, answer, following, now)
+        for sending, answer, following in followed:
             row = sending.delivery
-            with self._ledger.writing() as w:
-                following = self._following(w, row, answer, now)
-                _record(w, row, answer, following, now)
             self._senders[row.channel].forget(row.id)
             self._note_health(sending, answer)
             level, said = _SAID[following.fate]
             facts = {"channel": row.channel, "alert": row.alert_id, "alert_event": row.event_id}
             outcome = answer.error or answer.status
             log.log(level, said, extra={"facts": {**facts, "attempt": row.attempts + 1, "answer": outcome}})
-        return bool(answered)
+        return True
+
+    def _record_late(self, now: Now) -> bool:
+        """What was counted as failed because it took too long, and was taken after all, is not told once more."""
+        late = [(to, sending) for to in self._senders.values() for sending in to.taken_late()]
+        for to, sending in late:
+            row, answer = sending.delivery, sending.answer
+            assert answer is not None
+            with self._ledger.writing() as w:
+                if delivery_done_late(w, row.id, at_ns=now.wall_ns, status=answer.status):
+                    _say_delivered(w, row, answer, now)
+            to.forget_late(sending)
+            self._note_health(sending, answer)
+        return bool(late)
+
+    def _due(self, waiting: list[DeliveryRow], now: Now) -> list[DeliveryRow]:
+        """Those whose time has come. How long one waits is counted steadily from when its time was first seen."""
+        known = self._waits
+        self._waits = {
+            one.id: known[one.id]
+            if known.get(one.id, (None,))[0] == one.due_ns
+            else (one.due_ns, now.monotonic_s + _wait_s(one.due_ns, now))
+            for one in waiting
+        }
+        return [one for one in waiting if self._waits[one.id][1] <= now.monotonic_s]
 
     def close(self) -> None:
         """Ends the channels. What is under way and not recorded is sent again after a restart, under the same key."""
@@ -204,10 +241,10 @@ class Outbox:
             random=self._random,
         )
 
-    def _message(self, r: Connection, row: DeliveryRow, ringing: Ringing) -> Message:
+    def _told(self, r: Connection, row: DeliveryRow, ringing: Ringing) -> Told:
         ring = ringing.events[0]
         study_id = ringing.alert.study_id
-        told = Told(
+        return Told(
             delivery=row,
             alert=ringing.alert,
             ring=ring,
@@ -215,24 +252,26 @@ class Outbox:
             study=study_by_id(r, study_id) if study_id is not None else None,
             reading=reading_by_id(r, ring.reading_id) if ring.reading_id is not None else None,
         )
+
+    def _message(self, told: Told) -> Message:
         said = letter(told, self._scanner, self._clock_text)
-        return Message(idempotency_key=row.idempotency_key, payload=body(told), letter=said)
+        return Message(idempotency_key=told.delivery.idempotency_key, payload=body(told), letter=said)
 
 
 def _of(name: str, rows: list[DeliveryRow]) -> list[DeliveryRow]:
     return [one for one in rows if one.channel == name]
 
 
-def _is_due(due_ns: int, now: Now) -> bool:
-    """Its time has come; or lies further ahead than any back-off, because the clock was set back."""
-    return not 0 < due_ns - now.wall_ns <= LONGEST_OBEYED_S * NS_PER_S
+def _wait_s(due_ns: int, now: Now) -> float:
+    """Until then; nothing where it lies further ahead than any back-off, because the clock was set back meanwhile."""
+    wait_s = (due_ns - now.wall_ns) / NS_PER_S
+    return wait_s if 0 < wait_s <= LONGEST_OBEYED_S else 0.0
 
 
 def _record(w: Connection, row: DeliveryRow, answer: Answer, following: Next, now: Now) -> None:
     if following.fate is Fate.DONE:
         delivery_done(w, row.id, at_ns=now.wall_ns, status=answer.status)
-        if not was_told(w, row.alert_id, row.event_id, row.channel):  # told again after a restart it is no news
-            _append(w, row, Happening.DELIVERED, now, **({"partly": answer.error} if answer.error else {}))
+        _say_delivered(w, row, answer, now)
     elif following.due_ns is not None:
         delivery_failed(w, row.id, due_ns=following.due_ns, status=answer.status, error=answer.error)
         if row.attempts == 0:  # the first failure is news; the hundredth is not
@@ -240,6 +279,11 @@ def _record(w: Connection, row: DeliveryRow, answer: Answer, following: Next, no
     else:
         delivery_dead(w, row.id, at_ns=now.wall_ns, status=answer.status, error=answer.error)
         _append(w, row, Happening.FAILED, now, error=answer.error, dead="yes")
+
+
+def _say_delivered(w: Connection, row: DeliveryRow, answer: Answer, now: Now) -> None:
+    if not was_told(w, row.alert_id, row.event_id, row.channel):  # told again after a restart it is no news
+        _append(w, row, Happening.DELIVERED, now, **({"partly": answer.error} if answer.error else {}))
 
 
 def _append(w: Connection, row: DeliveryRow, happening: Happening, now: Now, **details: str) -> None:

@@ -4,29 +4,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.core.alerts import HAPPENED_ONCE, AlertState, Happening, Judged
-from appliance.core.escalation import EscalationPolicy, Why, upcoming
+from appliance.core.escalation import EscalationPolicy, upcoming
 from appliance.core.ledger import AlertEventRow, Finding
 from appliance.core.status import PROGRAMS
 from appliance.core.words import Label, Level
-from appliance.dashboard import wording
+from appliance.dashboard import judged_words, wording
 from appliance.dashboard.bands import sentences
+from appliance.dashboard.header_text import header_text
 from appliance.dashboard.moments import SECOND_NS
+from appliance.dashboard.told_by import EARLY, parted, screens_told
 from appliance.dashboard.views import Moment
 from appliance.records.alert_stories import AlertStory
 from appliance.records.board import CHANGES
 
-JUDGED_WORDS: Final = {Judged.CONFIRMED: "Right", Judged.REFUTED: "Wrong", Judged.UNCLEAR: "Unclear"}
-BUTTONS: Final = (
-    (Judged.CONFIRMED, "Right", "Right: there is a bleed"),
-    (Judged.REFUTED, "Wrong", "Wrong: no bleed"),
-    (Judged.UNCLEAR, "Unclear", "Unclear"),
-)
+BUTTONS: Final = tuple((judged, judged_words.SHORT[judged], judged_words.FULL[judged]) for judged in Judged)
 """What is sent, the word on the button, and what it says in full."""
 _TECHNICAL_PARTS: Final = {"box": "this box"}
-_EARLY: Final[dict[str, str]] = {
-    Why.NO_SCREEN: ", no screen answered",
-    Why.DEAD_CHANNELS: ", the step before could not be told",
-}
 _LOOK: Final = {
     Level.CRITICAL: "critical",
     Level.REVIEW: "review",
@@ -65,7 +58,7 @@ def alert_line(story: AlertStory, moment: Moment, policy: EscalationPolicy) -> A
     """The line of one alert. `policy`: who is told next while nobody answers."""
     row = story.alert
     name, sub = _who(story)
-    told, told_lead = _told(story)
+    told, told_lead = _told(story, moment)
     seen_lead, seen, seen_sub = _seen(story, moment, policy)
     judged, judged_sub, before = _judged(story, moment)
     clinical = row.key.kind == "clinical"
@@ -94,9 +87,7 @@ def alert_line(story: AlertStory, moment: Moment, policy: EscalationPolicy) -> A
 
 
 def _when(at_ns: int, moment: Moment) -> str:
-    """14:32:02 of today, else with its day."""
-    today = moment.calendar.at(at_ns).date() == moment.calendar.at(moment.now_ns).date()
-    return moment.calendar.clock(at_ns) if today else moment.calendar.spoken(at_ns, moment.now_ns)
+    return moment.calendar.when(at_ns, moment.now_ns)
 
 
 def took(seconds: float) -> str:
@@ -118,7 +109,7 @@ def _who(story: AlertStory) -> tuple[str, str]:
     if story.study is None:
         return wording.NO_NAME, "no ID"
     patient = story.study.facts.patient
-    return wording.name(patient), patient.patient_id or "no ID"
+    return wording.name(patient), header_text(patient.patient_id) or "no ID"
 
 
 def _what(story: AlertStory) -> str:
@@ -153,31 +144,32 @@ def _news(story: AlertStory) -> AlertEventRow:
     return story.events[0]
 
 
-def _told(story: AlertStory) -> tuple[str, str]:
+def _told(story: AlertStory, moment: Moment) -> tuple[str, str]:
     """Screens and channels since it last began to sound, and the escalations."""
     row, news = story.alert, _news(story)
     since = [event for event in story.events if event.id > news.id]
-    shown = [event for event in since if event.happening is Happening.DELIVERED and event.by == "page"]
-    screens = {event.details.get("page", "") for event in shown}
-    sounded = {event.details.get("page", "") for event in shown if event.details.get("sounded") == "yes"}
-    said = []
-    if screens:
-        said.append(f"{len(screens)} {'screen' if len(screens) == 1 else 'screens'}, sounded on {len(sounded)}")
+    screens = screens_told(since)
+    said = [f"{screens.words}, sounded on {screens.sounded}"] if screens.shown else []
     said += _channels(since)
     if not said and row.sounded_ns is None:
         said = ["on the list, no sound by rule"]
-    lead = _steps(since, news)
+    lead = _steps(since, news, moment)
     return "; ".join(said) or ("" if lead else "nobody yet" if row.open else "nobody on record"), lead
 
 
-def _steps(since: list[AlertEventRow], news: AlertEventRow) -> str:
-    """Each step of the escalation once, with the time that had passed; why it came before its time."""
+def _steps(since: list[AlertEventRow], news: AlertEventRow, moment: Moment) -> str:
+    """Each step of the escalation with the time that had passed, why it came before its time; all repetitions in one."""
     said: dict[str, str] = {}
-    for event in since:
+    steps, again = parted(since)
+    for event in steps:
         if event.happening is Happening.ESCALATED:
-            early = _EARLY.get(event.details.get("why", ""), "")
-            said.setdefault(event.details.get("name", ""), f"{took((event.at_ns - news.at_ns) / SECOND_NS)}{early}")
-    return "; ".join(f"{name or 'next step'} told after {words}" for name, words in said.items())
+            early = EARLY.get(event.details.get("why", ""), "")
+            said.setdefault(
+                event.details.get("name", ""), f"{took((event.at_ns - news.at_ns) / SECOND_NS)}{early and f', {early}'}"
+            )
+    told = [f"{name or 'next step'} told after {words}" for name, words in said.items()]
+    told += [f"{again.name}{again.words(moment.calendar, moment.now_ns)}"] if again else []
+    return "; ".join(told)
 
 
 def _channels(since: list[AlertEventRow]) -> list[str]:
@@ -213,7 +205,7 @@ def _judged(story: AlertStory, moment: Moment) -> tuple[str, str, tuple[str, ...
 
 
 def _judged_words(event: AlertEventRow) -> str:
-    return JUDGED_WORDS[event.judged] if event.judged is not None else ""
+    return judged_words.SHORT[event.judged] if event.judged is not None else ""
 
 
 def _mended(story: AlertStory, moment: Moment) -> str:

@@ -179,7 +179,10 @@ def _range(page: int, count: int) -> str:
 
 def _sums(sums: AlertSums) -> list[Sum]:
     unseen = f"{sums.unseen} not seen yet" if sums.unseen else ""
-    slowest = f"slowest {took(sums.slowest_s)}, {len(sums.seen_s)} alerts" if sums.slowest_s is not None else ""
+    alerts = "1 alert" if len(sums.seen_s) == 1 else f"{len(sums.seen_s)} alerts"
+    slowest = f"slowest {took(sums.slowest_s)}, {alerts}" if sums.slowest_s is not None else ""
+    repeated = f"{sums.repeated} arrived only after another try" if sums.repeated else ""
+    owed = f"{sums.owed} still on the way" if sums.owed else ""
     waiting = sums.to_judge - sums.judged
     return [
         Sum(
@@ -198,7 +201,7 @@ def _sums(sums: AlertSums) -> list[Sum]:
             name="Deliveries that failed",
             value=str(sums.dead_letters),
             unit=f"dead letters, {SUMS_OVER_DAYS} days",
-            words=f"{sums.repeated} arrived only after another try, {sums.owed} still on the way",
+            words=", ".join(part for part in (repeated, owed) if part),
         ),
         Sum(
             name="Judged",

@@ -1,4 +1,4 @@
-"""The routes by which people answer, and pages say what they show: acknowledge, seen, told, here."""
+"""The routes by which people answer, and pages say what they show: acknowledge, seen, judge, test, told, here."""
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,7 +12,9 @@ def routes(console: Console) -> list[Route]:
     """What is sent to the box."""
     return [
         posted(console, "/acknowledge", _acknowledge),
+        posted(console, "/test-alarm", _test_alarm),
         posted(console, "/seen", _seen),
+        posted(console, "/judge", _judge),
         posted(console, "/told", _told),
         posted(console, "/here", _here),
     ]
@@ -24,8 +26,22 @@ async def _acknowledge(console: Console, body: Body) -> Response:
     return await written(
         console,
         lambda now_ns: desk.acknowledge(
-            console.ledger, alert_id=alert_id, shown_event=shown, by=by, page=body["page"], now_ns=now_ns
+            console.ledger,
+            alert_id=alert_id,
+            shown_event=shown,
+            by=by,
+            page=body["page"],
+            now_ns=now_ns,
+            where=console.pages.where(body["page"]),
         ),
+    )
+
+
+async def _test_alarm(console: Console, body: Body) -> Response:
+    by, page = desk.person_name(body.get("by")), body["page"]
+    where = console.pages.where(page)
+    return await written(
+        console, lambda now_ns: desk.start_test(console.ledger, by=by, page=page, now_ns=now_ns, where=where)
     )
 
 
@@ -33,6 +49,24 @@ async def _seen(console: Console, body: Body) -> Response:
     study_id = number(body.get("study"))
     by = desk.person_name(body.get("by"))
     return await written(console, lambda now_ns: desk.see(console.ledger, study_id=study_id, by=by, now_ns=now_ns))
+
+
+async def _judge(console: Console, body: Body) -> Response:
+    alert_id, shown = number(body.get("alert")), number(body.get("event"))
+    by = desk.person_name(body.get("by"))
+    return await written(
+        console,
+        lambda now_ns: desk.judge(
+            console.ledger,
+            alert_id=alert_id,
+            shown_event=shown,
+            judged=body.get("judged"),
+            by=by,
+            page=body["page"],
+            now_ns=now_ns,
+            where=console.pages.where(body["page"]),
+        ),
+    )
 
 
 async def _told(console: Console, body: Body) -> Response:
@@ -43,11 +77,22 @@ async def _told(console: Console, body: Body) -> Response:
     return await written(
         console,
         lambda now_ns: desk.told(
-            console.ledger, alert_id=alert_id, event_id=event_id, page=body["page"], sounded=sounded, now_ns=now_ns
+            console.ledger,
+            alert_id=alert_id,
+            event_id=event_id,
+            page=body["page"],
+            sounded=sounded,
+            now_ns=now_ns,
+            where=console.pages.where(body["page"]),
         ),
     )
 
 
 async def _here(console: Console, body: Body) -> Response:
-    console.pages.word(body["page"], armed=body.get("armed") is True, monotonic_s=console.clock().monotonic_s)
+    console.pages.word(
+        body["page"],
+        armed=body.get("armed") is True,
+        hidden=body.get("hidden") is True,
+        monotonic_s=console.clock().monotonic_s,
+    )
     return said(200, "heard")

@@ -8,12 +8,21 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from appliance.dashboard import answers, board_page, live_stream, picture_page
+from appliance.dashboard import (
+    alerts_page,
+    answers,
+    board_page,
+    kiosk_page,
+    live_stream,
+    picture_page,
+    study_page,
+    system_page,
+)
 from appliance.dashboard.console import Console
 from appliance.dashboard.guard import Guard
 
 HERE: Final = Path(__file__).parent
-ROOMS: Final = (board_page, picture_page, live_stream, answers)
+ROOMS: Final = (board_page, kiosk_page, alerts_page, picture_page, study_page, system_page, live_stream, answers)
 """Each has `routes(console)`."""
 
 

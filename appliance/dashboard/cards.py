@@ -3,18 +3,27 @@
 from functools import lru_cache
 from typing import Final
 
+from appliance.core.alerts import Happening
+from appliance.core.escalation import EscalationPolicy
+from appliance.core.headers import StudyFacts
 from appliance.core.ledger import Finding
+from appliance.core.plain_text import plain
 from appliance.core.words import Level
 from appliance.dashboard import wording
 from appliance.dashboard.moments import SECOND_NS, lasted
-from appliance.dashboard.story import answer_words, is_open, state_words
+from appliance.dashboard.story import answer_words, is_open, screen_words, state_words
 from appliance.dashboard.strip import Strip, draw
-from appliance.dashboard.views import Age, Alarm, Card, Moment, Picture
+from appliance.dashboard.telling import telling
+from appliance.dashboard.views import CONSOLE_FACE, Age, Alarm, Card, Face, Moment, Picture
 from appliance.imaging.pictures import edge_letters
 from appliance.imaging.windows import BRAIN
 from appliance.records.board import BoardAlert, BoardSeries, BoardStudy
 
 MOST_STRIPS: Final = 256
+NO_POLICY: Final = EscalationPolicy()
+HIDDEN: Final = "names are hidden on this screen by site rule"
+TEST_ENDS_AFTER_S: Final = 180
+"""A test alarm that nobody has answered by then ends by itself, and that is said."""
 
 
 @lru_cache(maxsize=MOST_STRIPS)
@@ -33,17 +42,28 @@ def series_strip(shown: BoardSeries | None, *, still_open: bool) -> Strip | None
     )
 
 
-def alert_card(alert: BoardAlert, moment: Moment, *, large: bool, count: str = "") -> Card:
+def alert_card(
+    alert: BoardAlert,
+    moment: Moment,
+    *,
+    large: bool,
+    count: str = "",
+    policy: EscalationPolicy = NO_POLICY,
+    face: Face = CONSOLE_FACE,
+) -> Card:
     """The card of one clinical or test alert."""
     if alert.alert.level is Level.TEST:
-        return _test_card(alert, moment)
+        return _test_card(alert, moment, large=large, face=face)
     unanswered = alert.alert.acknowledged_ns is None
     level = alert.alert.level
     study = alert.study
     shown = study.shown if study else None
     sentence = wording.finding(level, _finding(shown))
     lead, where = state_words(alert, shown, brief=not large)
-    next_lead, next_words = answer_words(alert, moment, brief=not large)
+    told = telling(alert, policy, moment)
+    next_lead, next_words = answer_words(
+        alert, moment, brief=not large, paged=told.said if large or not told.first else ""
+    )
     age, age_words, age_small = _age(alert, shown, moment)
     look = ["alarm"]
     look += [] if large else ["slim"]
@@ -59,14 +79,17 @@ def alert_card(alert: BoardAlert, moment: Moment, *, large: bool, count: str = "
         age=age,
         age_words=age_words,
         age_small=age_small,
-        name=wording.name(study.facts.patient) if study else wording.NO_NAME,
-        identity=wording.identity(study.facts) if study else (),
+        name=_name(study.facts if study else None, face),
+        identity=_identity(study.facts, face, parts=9 if large else 2) if study else (),
         what=sentence,
         lead=lead,
         where=where,
         next_lead=next_lead,
         next=next_words,
-        button="Acknowledge" if unanswered else "",
+        due_words=told.due_words,
+        due=told.due,
+        study=study_address(study.study.id) if study and face.buttons else "",
+        button="Acknowledge" if unanswered and face.buttons else "",
         action="acknowledge",
         target=alert.alert.id,
         event=alert.changed.id,
@@ -75,7 +98,12 @@ def alert_card(alert: BoardAlert, moment: Moment, *, large: bool, count: str = "
     )
 
 
-def unseen_card(study: BoardStudy, moment: Moment) -> Card:
+def study_address(study_id: int) -> str:
+    """The page of a study. Its row id: no name and no UID stands in an address."""
+    return f"/study/{study_id}"
+
+
+def unseen_card(study: BoardStudy, moment: Moment, *, face: Face = CONSOLE_FACE) -> Card:
     """A head CT that nobody has read: amber, silent, on top until a person presses."""
     closed_ns = study.study.closed_ns or study.study.last_landed_ns
     return Card(
@@ -84,47 +112,86 @@ def unseen_card(study: BoardStudy, moment: Moment) -> Card:
         icon="notanalysed",
         word="NOT ANALYSED",
         age=moment.age(f"study-{study.study.id}", closed_ns),
-        name=wording.name(study.facts.patient),
-        identity=wording.identity(study.facts)[:1],
+        name=_name(study.facts, face),
+        identity=_identity(study.facts, face, parts=1),
         what=wording.why(study.study.reasons) or "A head CT landed and nobody has read it. Please look early.",
-        button="I have seen it",
+        study=study_address(study.study.id) if face.buttons else "",
+        button="I have seen it" if face.buttons else "",
         action="seen",
         target=study.study.id,
     )
 
 
-def alarm(alert: BoardAlert, *, blind: bool = False, said: str = "") -> Alarm:
+def alarm(alert: BoardAlert, *, blind: bool = False, said: str = "", face: Face = CONSOLE_FACE) -> Alarm:
     """What the script must know of one alert."""
     row = alert.alert
-    study = alert.study
-    if not said:
-        name = wording.name(study.facts.patient) if study else wording.NO_NAME
-        what = wording.finding(row.level, _finding(study.shown if study else None))
-        said = f"{row.level}. {what}. {name}."
-        if row.level is Level.CRITICAL:
-            said += " Press A, then Enter, to acknowledge."
+    steps = [event for event in alert.events if event.happening is Happening.ESCALATED and event.id > alert.news.id]
     return Alarm(
         alert=row.id,
         event=alert.news.id,
         level=row.level.value,
         blind=blind,
         sounds=row.sounds,
-        said=said,
+        said=said or _said(alert, steps[-1].details.get("name", "") if steps else "", face),
+        spoken=steps[-1].id if steps else alert.news.id,
     )
 
 
-def _test_card(alert: BoardAlert, moment: Moment) -> Card:
+def _said(alert: BoardAlert, paged: str, face: Face) -> str:
+    """One sentence for who does not see the card. `paged`: the step of the escalation that has just been taken."""
+    row = alert.alert
+    if row.level is Level.TEST:
+        return "TEST. Practice alert. This is not a patient."
+    study = alert.study
+    what = wording.finding(row.level, _finding(study.shown if study else None))
+    said = [f"{row.level}. {what}. {_name(study.facts if study else None, face)}."]
+    said += [f"{plain(paged)} paged, no answer yet."] if paged else []
+    said += ["Press A, then Enter, to acknowledge."] if row.level is Level.CRITICAL and face.buttons else []
+    return " ".join(said)
+
+
+def _name(facts: StudyFacts | None, face: Face) -> str:
+    if facts is None:
+        return wording.NO_NAME
+    if face.names:
+        return wording.name(facts.patient)
+    end = wording.id_end(facts.patient)
+    return f"{wording.initials(facts.patient)}, ID {end}" if end else wording.initials(facts.patient)
+
+
+def _identity(facts: StudyFacts, face: Face, *, parts: int) -> tuple[str, ...]:
+    """So many parts of it; that something was removed from it is always said."""
+    if not face.names:
+        return (HIDDEN,)
+    whole, removed = wording.identity(facts), wording.removed_words(facts)
+    return whole[:parts] if not removed or len(whole) <= parts else (*whole[:parts], removed)
+
+
+def _test_card(alert: BoardAlert, moment: Moment, *, large: bool, face: Face) -> Card:
+    row = alert.alert
+    began = (
+        f"Started {moment.calendar.clock(row.raised_ns)} by {alert.events[0].by} {screen_words(row.details)}".strip()
+    )
+    tried = "The road from the records of the box to this screen, its sound and the other channels is being tried."
+    finish = (
+        "Press the button to finish the test." if face.buttons else "Press the button on the board to finish the test."
+    )
     return Card(
-        key=f"alert-{alert.alert.id}",
-        look="alarm slim test",
+        key=f"alert-{row.id}",
+        look="alarm test" if large else "alarm slim test",
         icon="test",
         word="TEST",
-        age=moment.age(f"alert-{alert.alert.id}", alert.alert.raised_ns),
-        name="Practice alert. This is not a patient.",
-        what="Press the button to finish the test.",
-        button="I see and hear the test",
+        age=moment.age(f"alert-{row.id}", row.raised_ns),
+        age_small="since it was started",
+        what="Practice alert. This is not a patient.",
+        name=began,
+        where=f"{tried} {finish}" if large else finish,
+        next="Nobody is paged for a patient.",
+        due_words="Ends by itself",
+        due=moment.until(f"test-{row.id}", row.raised_ns + TEST_ENDS_AFTER_S * SECOND_NS),
+        button="I see and hear the test" if face.buttons else "",
         action="acknowledge",
-        target=alert.alert.id,
+        target=row.id,
         event=alert.changed.id,
     )
 

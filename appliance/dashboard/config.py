@@ -1,8 +1,11 @@
 """What the board needs to know from the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from appliance.core.errors import CannotStart
+from appliance.core.escalation import EscalationPolicy
+from appliance.core.quiet import WorkingTime
 from appliance.settings import is_loopback
 
 
@@ -11,7 +14,9 @@ class DashboardConfig:
     """How the board is served and how it calls things.
 
     `people` are the names offered to who acknowledges; any other may be typed. `linger_h` is how long an acknowledged
-    alert stays on the board. `time_zone` is an IANA name; empty is the zone of the box.
+    alert stays on the board. `time_zone` is an IANA name; empty is the zone of the box. `escalation`: who is told next, as
+    the courier goes by it. `inbox`: the landing folder, which the page System counts for itself. `working_time`: when
+    it is odd that nothing lands. `kiosk_names`: whether the wall screen may say whole names.
     """
 
     name: str = "CT"
@@ -20,6 +25,10 @@ class DashboardConfig:
     port: int = 8080
     linger_h: float = 12.0
     time_zone: str = ""
+    escalation: EscalationPolicy = field(default_factory=EscalationPolicy)
+    inbox: Path | None = None
+    working_time: WorkingTime = field(default_factory=WorkingTime)
+    kiosk_names: bool = False
 
     @property
     def hosts(self) -> frozenset[str]:

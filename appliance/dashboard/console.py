@@ -5,6 +5,7 @@ A page hands over what it reads and the names of its templates. Header, bands, a
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from appliance.core.status import ProgramStatus
 from appliance.core.times import Now
 from appliance.dashboard import desk
 from appliance.dashboard.config import DashboardConfig
+from appliance.dashboard.first_run import BoxFacts
 from appliance.dashboard.guard import COOKIE, token_of
-from appliance.dashboard.pages import Pages
+from appliance.dashboard.pages import Pages, screen_of
 from appliance.dashboard.pictures import Pictures
 from appliance.dashboard.rendering import Read, Renderer
 from appliance.dashboard.stream import Hub
@@ -38,7 +40,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True, kw_only=True)
 class Console:
-    """What the routes share. The ledger is read in one thread and written in another; the loop itself never waits."""
+    """What the routes share. The ledger is read and written in threads; the loop itself never waits.
+
+    The live stream has a reader of its own: an alert does not wait until a long page has been written.
+    """
 
     ledger: Ledger
     store_root: Path
@@ -46,9 +51,11 @@ class Console:
     clock: Callable[[], Now]
     statuses: Callable[[str], ProgramStatus | None]
     renderer: Renderer
+    page_renderer: Renderer
     pictures: Pictures
     pages: Pages
     reader: ThreadPoolExecutor
+    page_reader: ThreadPoolExecutor
     writer: ThreadPoolExecutor
     painter: ThreadPoolExecutor
     hub: Hub
@@ -67,8 +74,10 @@ class Console:
         theme = theme if theme in THEMES else THEMES[0]
         try:
             markup = await self.in_thread(
-                self.reader,
-                lambda: self.renderer.page(template, self.clock(), here=here, token=token, theme=theme, read=read),
+                self.page_reader,
+                lambda: self.page_renderer.page(
+                    template, self.clock(), here=here, token=token, theme=theme, screen=screen_of(token), read=read
+                ),
             )
         except Fault:
             return PlainTextResponse(RECORDS_FAULT, status_code=503)
@@ -81,14 +90,16 @@ class Console:
     async def parts(self, templates: Mapping[str, str], read: Read) -> Response:
         """What `console.js` fetches when something has changed: markup by the id of its place, and ages in seconds."""
         try:
-            parts = await self.in_thread(self.reader, lambda: self.renderer.parts(templates, self.clock(), read))
+            parts = await self.in_thread(
+                self.page_reader, lambda: self.page_renderer.parts(templates, self.clock(), read)
+            )
         except Fault:
             return JSONResponse({"message": RECORDS_FAULT}, status_code=503)
         return JSONResponse({"message": NOT_THERE}, status_code=404) if parts is None else JSONResponse(parts)
 
     def shut(self) -> None:
         """Lets the threads go. Calls under way end by themselves."""
-        for pool in (self.reader, self.writer, self.painter):
+        for pool in (self.reader, self.page_reader, self.writer, self.painter):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -105,7 +116,13 @@ def make_console(
 
     `silent`: of each program that has fallen silent, for how many seconds; `statuses`: the last status of a program.
     """
-    renderer = Renderer(ledger, config, silent)
+
+    def facts(now: Now) -> BoxFacts:
+        triage = statuses("triage")
+        ready = triage is not None and triage.ready and not triage.is_silent(now.monotonic_s)
+        return BoxFacts(triage_ready=ready, free_bytes=_free_bytes(store_root))
+
+    renderer = Renderer(ledger, config, silent, facts)
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
 
     async def in_reader(call: Callable[[], Any]) -> Any:
@@ -133,10 +150,19 @@ def make_console(
         clock=clock,
         statuses=statuses,
         renderer=renderer,
+        page_renderer=Renderer(ledger, config, silent, facts),
         pictures=Pictures(ledger, store_root),
         pages=Pages(),
         reader=reader,
+        page_reader=ThreadPoolExecutor(1, thread_name_prefix="page-reader"),
         writer=ThreadPoolExecutor(1, thread_name_prefix="writer"),
         painter=ThreadPoolExecutor(2, thread_name_prefix="painter"),
         hub=hub,
     )
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

@@ -1,16 +1,19 @@
 """What people and pages send: acknowledge, seen, told. Each is one short transaction, checked inside it."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
-from appliance.core.alerts import HAPPENED_ONCE, Happening
+from appliance.core.alerts import HAPPENED_ONCE, Happening, Judged
 from appliance.core.ledger import AlertEventRow
+from appliance.core.plain_text import unreadable
 from appliance.core.words import Level
 from appliance.records.alerts import alert_by_id, append_event, events_of
 from appliance.records.board import CHANGES
 from appliance.records.ledger import Connection, Ledger
 from appliance.records.studies import see_study, study_by_id
+from appliance.records.test_alarms import raise_test, running_test
 
 SETTLE_NS: Final = 500_000_000
 LONGEST_NAME: Final = 60
@@ -18,8 +21,16 @@ CHANGED: Final = "This alert has just changed. Look again, then press."
 NO_NAME: Final = "A name is needed: who has seen it?"
 GONE: Final = "The box does not know this alert. Load the page again."
 
-# Controls, line and paragraph separators, and marks that turn the direction of a text round.
-_UNREADABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+ACKNOWLEDGED: Final = "Acknowledged. Sound is off for this alert."
+TEST_STARTED: Final = "The test alarm has started: every screen shows TEST and plays four rising tones, once."
+TEST_RUNS: Final = "A test alarm is running already."
+TEST_SEEN: Final = "Seen and heard. The test is over."
+NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
+
+NOT_JUDGED: Final = "Only an alert about a patient can be judged."
+NO_WORD: Final = "Right, wrong or unclear: one of these is needed."
+FIRST_JUDGED: Final = "Your answer is on record."
+JUDGED_AGAIN: Final = "Your new answer counts. The old one stays on record."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +45,21 @@ def person_name(text: object) -> str:
     """A name as it is kept: one line, no control characters, at most 60 characters. Empty if there is none."""
     if not isinstance(text, str):
         return ""
-    return " ".join(_UNREADABLE.sub(" ", text).split())[:LONGEST_NAME].strip()
+    readable = "".join(" " if unreadable(one) else one for one in text)
+    return " ".join(readable.split())[:LONGEST_NAME].strip()
 
 
-def acknowledge(ledger: Ledger, *, alert_id: int, shown_event: int, by: str, page: str, now_ns: int) -> Answer:
-    """ACKNOWLEDGED(by), unless what the person saw is no longer what stands."""
+def acknowledge(
+    ledger: Ledger,
+    *,
+    alert_id: int,
+    shown_event: int,
+    by: str,
+    page: str,
+    now_ns: int,
+    where: Mapping[str, str] = NOWHERE,
+) -> Answer:
+    """ACKNOWLEDGED(by), unless what the person saw is no longer what stands. `where`: place and screen of the page."""
     if not by:
         return Answer(status=422, message=NO_NAME)
     with ledger.writing() as w:
@@ -50,11 +71,22 @@ def acknowledge(ledger: Ledger, *, alert_id: int, shown_event: int, by: str, pag
             return Answer(status=409, message=CHANGED)
         if alert.acknowledged_ns is not None and alert.level is not Level.TECHNICAL:
             return Answer(status=200, message=f"Already acknowledged by {alert.acknowledged_by}.")
-        details = {"page": page, "shown": str(shown_event)}
+        details = {"page": page, "shown": str(shown_event), **where}
         append_event(w, alert_id, Happening.ACKNOWLEDGED, at_ns=now_ns, by=by, details=details)
         if alert.key.first in HAPPENED_ONCE:
             append_event(w, alert_id, Happening.MENDED, at_ns=now_ns, by=by, details={"note": "seen"})
-    return Answer(status=200, message="Acknowledged. Sound is off for this alert.")
+    return Answer(status=200, message=TEST_SEEN if alert.level is Level.TEST else ACKNOWLEDGED)
+
+
+def start_test(ledger: Ledger, *, by: str, page: str, now_ns: int, where: Mapping[str, str] = NOWHERE) -> Answer:
+    """RAISED(TEST) by a person at a screen. One that is running goes on."""
+    if not by:
+        return Answer(status=422, message=NO_NAME)
+    with ledger.writing() as w:
+        if running_test(w) is not None:
+            return Answer(status=200, message=TEST_RUNS)
+        raise_test(w, by=by, at_ns=now_ns, details={"page": page, **where})
+    return Answer(status=200, message=TEST_STARTED)
 
 
 def see(ledger: Ledger, *, study_id: int, by: str, now_ns: int) -> Answer:
@@ -73,8 +105,54 @@ def see(ledger: Ledger, *, study_id: int, by: str, now_ns: int) -> Answer:
     return Answer(status=200, message="Seen. The study stays on the list.")
 
 
-def told(ledger: Ledger, *, alert_id: int, event_id: int, page: str, sounded: bool, now_ns: int) -> Answer:
-    """DELIVERED by a page: once for each alert event and page, and once more where it sounds only later."""
+def judge(
+    ledger: Ledger,
+    *,
+    alert_id: int,
+    shown_event: int,
+    judged: object,
+    by: str,
+    page: str,
+    now_ns: int,
+    where: Mapping[str, str] = NOWHERE,
+) -> Answer:
+    """JUDGED(by). May be said again: the last one counts, all stay. `where`: place and screen of the page.
+
+    Who judges has looked, so this ends the sound of an alert that nobody has answered: then the rules of a press hold.
+    """
+    if not by:
+        return Answer(status=422, message=NO_NAME)
+    if not isinstance(judged, str) or judged not in set(Judged):
+        return Answer(status=422, message=NO_WORD)
+    with ledger.writing() as w:
+        alert = alert_by_id(w, alert_id)
+        if alert is None:
+            return Answer(status=404, message=GONE)
+        if alert.level not in (Level.CRITICAL, Level.REVIEW):
+            return Answer(status=409, message=NOT_JUDGED)
+        events = events_of(w, alert_id)
+        if alert.acknowledged_ns is None and _has_just_changed(events, shown_event, now_ns):
+            return Answer(status=409, message=CHANGED)
+        details = {"page": page, "shown": str(shown_event), **where}
+        append_event(w, alert_id, Happening.JUDGED, at_ns=now_ns, by=by, details=details, judged=Judged(judged))
+    again = any(event.happening is Happening.JUDGED for event in events)
+    return Answer(status=200, message=JUDGED_AGAIN if again else FIRST_JUDGED)
+
+
+def told(
+    ledger: Ledger,
+    *,
+    alert_id: int,
+    event_id: int,
+    page: str,
+    sounded: bool,
+    now_ns: int,
+    where: Mapping[str, str] = NOWHERE,
+) -> Answer:
+    """DELIVERED by a page: once for each alert event and page, and once more where it sounds only later.
+
+    `where`: place and screen of the page; a page that is loaded again is another page of the same screen.
+    """
     with ledger.reading() as r:
         if _is_known_delivery(r, alert_id, event_id, page, sounded=sounded):
             return Answer(status=200, message="known")
@@ -84,7 +162,7 @@ def told(ledger: Ledger, *, alert_id: int, event_id: int, page: str, sounded: bo
             return Answer(status=404, message=GONE)
         if _is_known_delivery(w, alert_id, event_id, page, sounded=sounded):
             return Answer(status=200, message="known")
-        details = {"page": page, "event": str(event_id), "sounded": "yes" if sounded else "no"}
+        details = {"page": page, "event": str(event_id), "sounded": "yes" if sounded else "no", **where}
         append_event(w, alert_id, Happening.DELIVERED, at_ns=now_ns, by="page", details=details)
     return Answer(status=200, message="noted")
 

@@ -112,6 +112,8 @@ def _disks(folders: dict[str, Path]) -> tuple[Disk, ...]:
 def _disk(name: str, folder: Path) -> Disk:
     try:
         said = os.statvfs(folder)
+    except FileNotFoundError:
+        return Disk(name=name, error="the folder is not there")
     except OSError as error:
         return Disk(name=name, error=error.strerror or type(error).__name__)
     return Disk(name=name, total_bytes=said.f_blocks * said.f_frsize, free_bytes=said.f_bavail * said.f_frsize)

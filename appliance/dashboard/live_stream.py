@@ -8,7 +8,8 @@ from starlette.routing import Route
 
 from appliance.dashboard.console import Console
 from appliance.dashboard.guard import COOKIE
-from appliance.dashboard.pages import is_page_id
+from appliance.dashboard.pages import is_page_id, place_of, screen_of
+from appliance.dashboard.rendering import WALL
 from appliance.dashboard.stream import Listener
 
 
@@ -27,10 +28,12 @@ def _stream(console: Console, request: Request) -> Response:
     if not is_page_id(page_id) or not browser:
         return PlainTextResponse("not a page of this box", status_code=403)
     after = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-    listener = Listener(page_id, browser, int(after) if after.isdecimal() and len(after) < 19 else 0)
+    place = place_of(request.query_params.get("place", ""))
+    seen = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else 0
+    listener = Listener(page_id, browser, seen, wall=place == WALL)
 
     async def messages() -> AsyncIterator[str]:
-        console.pages.connected(page_id)
+        console.pages.connected(page_id, place=place, screen=screen_of(browser))
         try:
             async for message in console.hub.listen(listener):
                 yield message

@@ -30,6 +30,10 @@ class Calendar:
         """14:32:07"""
         return self.at(at_ns).strftime("%H:%M:%S")
 
+    def when(self, at_ns: int, now_ns: int) -> str:
+        """14:32:07 of today, else with its day: 2026-05-14 14:32."""
+        return self.clock(at_ns) if self.at(at_ns).date() == self.at(now_ns).date() else self.spoken(at_ns, now_ns)
+
     def short(self, at_ns: int) -> str:
         """14:32"""
         return self.at(at_ns).strftime("%H:%M")
@@ -68,6 +72,15 @@ class Ages:
             self._first.popitem(last=False)
         age, seen_at = self._first[whole]
         return age + monotonic_s - seen_at
+
+    def left_s(self, key: Hashable, due_ns: int, now_ns: int, monotonic_s: float) -> float:
+        """Seconds until `due_ns` for this thing, counted down in the same way; below 0 once it has passed."""
+        whole = (key, -due_ns)
+        if whole not in self._first:
+            self._first[whole] = ((due_ns - now_ns) / SECOND_NS, monotonic_s)
+        self._first.move_to_end(whole)
+        left, seen_at = self._first[whole]
+        return left - (monotonic_s - seen_at)
 
 
 def lasted(seconds: float) -> str:

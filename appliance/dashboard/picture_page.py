@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from appliance.core.errors import Fault
+from appliance.dashboard.addresses import row_id
 from appliance.dashboard.console import Console
 
 GONE = "The pictures of this slice were removed. The reading and the record stay."
@@ -20,14 +21,14 @@ def routes(console: Console) -> list[Route]:
     """A key slice with its marks in one PNG, and any slice in layers: a window each, and the heat map."""
 
     async def picture(request: Request) -> Response:
-        slice_id = request.path_params["slice_id"]
+        slice_id = row_id(request.path_params["slice_id"])
         return await _png(console, lambda: console.pictures.png(slice_id))
 
     async def layer(request: Request) -> Response:
-        slice_id, name = request.path_params["slice_id"], request.path_params["name"]
+        slice_id, name = row_id(request.path_params["slice_id"]), request.path_params["name"]
         return await _png(console, lambda: console.pictures.layer(slice_id, name))
 
-    return [Route("/picture/{slice_id:int}.png", picture), Route("/picture/{slice_id:int}/{name}.png", layer)]
+    return [Route("/picture/{slice_id}.png", picture), Route("/picture/{slice_id}/{name}.png", layer)]
 
 
 async def _png(console: Console, draw: Callable[[], bytes | None]) -> Response:

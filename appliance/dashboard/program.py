@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,21 +12,18 @@ from typing import Final
 
 import uvicorn
 
-from appliance.core.errors import CannotStart, Fault
+from appliance.core.errors import CannotStart
 from appliance.core.status import BEAT_S, PageSeen, ProgramStatus
 from appliance.core.times import Now
-from appliance.core.watching import SILENT_CODE, SilenceWatch
+from appliance.core.watching import SilenceWatch
 from appliance.dashboard.app import make_app
 from appliance.dashboard.config import DashboardConfig, check_address
 from appliance.dashboard.console import Console, make_console
+from appliance.dashboard.lookout import WATCHED, Lookout
+from appliance.processes.notify import ServiceManager
 from appliance.records.ledger import Ledger
-from appliance.records.technical import keep_technical
 
-log = logging.getLogger(__name__)
-
-WATCHED: Final = ("triage", "courier")
 STOP_WITHIN_S: Final = 2
-SUBJECT: Final = "box"
 
 Beat = Callable[[Now, tuple[PageSeen, ...]], None]
 Statuses = Callable[[str], ProgramStatus | None]
@@ -43,12 +39,13 @@ def run(
     beat: Beat,
     statuses: Statuses,
     listening: Callable[[int], None] = lambda _port: None,
+    manager: ServiceManager = ServiceManager(),
 ) -> None:
     """Serves until `stop`; ends within 3 s, open pages or not.
 
     `beat` is called each second with the open pages while the loop and the ledger answer; `statuses` gives the last status
-    of another program; `listening` is told the port once the board can be opened. CannotStart, in words, for an address
-    that is taken or that others can reach.
+    of another program; `listening` is told the port once the board can be opened; `manager` is the service manager, by
+    default nobody. CannotStart, in words, for an address that is taken or that others can reach.
     """
     check_address(config)
     with _listening_socket(config) as sock:
@@ -59,7 +56,7 @@ def run(
             return watch.look({program: statuses(program) for program in WATCHED}, now)
 
         console = make_console(ledger, store_root, served, clock, silent=silent, statuses=statuses)
-        asyncio.run(_serve(console, sock, stop, beat, silent, listening))
+        asyncio.run(_serve(console, sock, stop, beat, silent, listening, manager))
 
 
 class _Server(uvicorn.Server):
@@ -76,6 +73,7 @@ async def _serve(
     beat: Beat,
     silent: Callable[[Now], dict[str, float]],
     listening: Callable[[int], None],
+    manager: ServiceManager,
 ) -> None:
     settings = uvicorn.Config(
         make_app(console),
@@ -92,19 +90,24 @@ async def _serve(
     server = _Server(settings)
     hub = asyncio.create_task(console.hub.run())
     serving = asyncio.create_task(server.serve(sockets=[sock]))
-    beating = asyncio.create_task(_beat_each_second(console, beat, silent))
+    beating = asyncio.create_task(_beat_each_second(console, beat, Lookout(console, silent)))
     told = False
+    looks = 0
     try:
         while not stop.is_set():
             await asyncio.sleep(0.05)
             if server.started and not told:
                 told = True
                 listening(sock.getsockname()[1])
+            if server.started and console.hub.looks > looks:
+                looks = console.hub.looks
+                manager.turned(console.clock())
             for task in (hub, serving, beating):
                 if task.done():
                     task.result()
                     raise RuntimeError("a part of the board has ended by itself")
     finally:
+        manager.stopping()
         # Streams first: the server waits for connections that are open.
         console.hub.close()
         server.should_exit = True
@@ -113,23 +116,15 @@ async def _serve(
         console.shut()
 
 
-async def _beat_each_second(console: Console, beat: Beat, silent: Callable[[Now], dict[str, float]]) -> None:
+async def _beat_each_second(console: Console, beat: Beat, lookout: Lookout) -> None:
+    while not console.hub.looks:
+        await asyncio.sleep(0.02)  # whoever has just started it shall find it alive
     while True:
         now = console.clock()
         if console.hub.answers(now.monotonic_s):
             beat(now, tuple(console.pages.seen(now.monotonic_s)))
-        await console.in_thread(console.writer, partial(_note_silence, console, silent, now))
+        await console.in_thread(console.writer, partial(lookout.look, now))
         await asyncio.sleep(BEAT_S)
-
-
-def _note_silence(console: Console, silent: Callable[[Now], dict[str, float]], now: Now) -> None:
-    """The ledger learns which program is silent. Where it cannot be written, the band on the board says it alone."""
-    causes = {(SILENT_CODE[program], SUBJECT): dict[str, str]() for program in silent(now)}
-    owned = [(SILENT_CODE[program], SUBJECT) for program in WATCHED]
-    try:
-        keep_technical(console.ledger, causes, owned=owned, at_ns=now.wall_ns, by="dashboard")
-    except Fault as fault:
-        log.error("the silence of a program could not be recorded", extra={"facts": {"reason": fault.reason}})
 
 
 @contextlib.contextmanager

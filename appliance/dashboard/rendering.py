@@ -2,23 +2,28 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from appliance.core.plain_text import plain
 from appliance.core.times import Now
 from appliance.dashboard.config import DashboardConfig
+from appliance.dashboard.first_run import BoxFacts
 from appliance.dashboard.looking import look
 from appliance.dashboard.moments import Ages, Calendar
-from appliance.dashboard.stream import Snapshot
-from appliance.dashboard.views import BoardView, Moment
-from appliance.records.board import BoardMemory, read_board
+from appliance.dashboard.stream import Shown, Snapshot
+from appliance.dashboard.views import CONSOLE_FACE, Alarm, BoardView, Face, Moment
+from appliance.records.board import Board, BoardMemory, list_begins_ns, read_board
 from appliance.records.ledger import Connection, Ledger
 
-PARTS: Final = ("bands", "bar", "stage", "landing", "today")
+PARTS: Final = ("bands", "bar", "elsewhere", "stage", "landing", "today", "tested")
+WALL_PARTS: Final = ("bands", "stage", "landing")
 """The parts of the live stream. A page swaps those that it has a place for."""
+WALL: Final = "kiosk"
 HOUR_NS: Final = 3_600_000_000_000
 
 Context = Mapping[str, Any]
@@ -29,16 +34,26 @@ Read = Callable[[Connection, Moment], Context | None]
 class Renderer:
     """Reads and renders. Used by one thread at a time."""
 
-    def __init__(self, ledger: Ledger, config: DashboardConfig, silent: Callable[[Now], dict[str, float]]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: DashboardConfig,
+        silent: Callable[[Now], dict[str, float]],
+        facts: Callable[[Now], BoxFacts] = lambda _now: BoxFacts(),
+    ) -> None:
         self._ledger = ledger
         self._config = config
         self._silent = silent
+        self._facts = facts
+        self._wall_face = Face(buttons=False, names=config.kiosk_names)
         self._ages = Ages()
         self._memory = BoardMemory()
         self.calendar = Calendar.of(config.time_zone)
         self._templates = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
             autoescape=True,
+            # Here, for every page: a header cannot turn its neighbours round or hide a word.
+            finalize=_readable,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -46,18 +61,24 @@ class Renderer:
 
     def snapshot(self, now: Now) -> Snapshot:
         """What every open page shows, as it stands. Fault if the ledger cannot be read."""
-        view, moment = self._look(now)
+        board, moment = self._board(now)
+        view = self._view(board, now, moment, CONSOLE_FACE)
+        wall = self._view(board, now, moment, self._wall_face)
         return Snapshot(
-            parts={part: self._render(f"{part}.html", view=view) for part in PARTS},
+            shown=Shown(
+                parts={part: self._render(f"{part}.html", view=view) for part in PARTS}, alarms=_plain(view.alarms)
+            ),
+            on_wall=Shown(
+                parts={part: self._render(f"{part}.html", view=wall) for part in WALL_PARTS}, alarms=_plain(wall.alarms)
+            ),
             ages=moment.counted,
-            alarms=tuple(asdict(alarm) for alarm in view.alarms),
             title=view.title,
             last_event_id=view.last_event_id,
             made_s=now.monotonic_s,
         )
 
     def page(
-        self, template: str, now: Now, *, here: str, token: str, theme: str, read: Read | None = None
+        self, template: str, now: Now, *, here: str, token: str, theme: str, screen: str, read: Read | None = None
     ) -> str | None:
         """A whole page, which claims nothing that its script has not yet heard on the stream. None if `read` says so."""
         context: Context | None = {}
@@ -65,7 +86,8 @@ class Renderer:
             context = self._read(now, read)[0]
         if context is None:
             return None
-        view, _ = self._look(now)
+        board, moment = self._board(now)
+        view = self._view(board, now, moment, self._wall_face if here == WALL else CONSOLE_FACE)
         at = self.calendar.at(now.wall_ns)
         return self._render(
             template,
@@ -74,6 +96,7 @@ class Renderer:
             config=self._config,
             token=token,
             theme=theme,
+            screen=screen,
             shown_at=at.strftime("%H:%M:%S"),
             shown_at_iso=at.isoformat(timespec="seconds"),
             state=json.dumps({"event": view.last_event_id}),
@@ -99,14 +122,38 @@ class Renderer:
         with self._ledger.reading() as r:
             return read(r, moment), moment
 
-    def _look(self, now: Now) -> tuple[BoardView, Moment]:
+    def _board(self, now: Now) -> tuple[Board, Moment]:
         with self._ledger.reading() as r:
             board = read_board(
                 r,
                 now_ns=now.wall_ns,
                 midnight_ns=self.calendar.midnight_ns(now.wall_ns),
-                linger_ns=round(self._config.linger_h * HOUR_NS),
+                linger_ns=self._linger_ns,
                 memory=self._memory,
             )
-        moment = self._moment(now)
-        return look(board, self._silent(now), moment), moment
+        return board, self._moment(now)
+
+    def _view(self, board: Board, now: Now, moment: Moment, face: Face) -> BoardView:
+        facts = self._facts(now) if board.last_landed_ns is None else BoxFacts()
+        policy = self._config.escalation
+        return look(board, self._silent(now), moment, policy=policy, face=face, facts=facts)
+
+    @property
+    def _linger_ns(self) -> int:
+        return round(self._config.linger_h * HOUR_NS)
+
+    def list_begins_ns(self, now: Now) -> int:
+        """How far the list of the day goes back."""
+        midnight_ns = self.calendar.midnight_ns(now.wall_ns)
+        return list_begins_ns(now_ns=now.wall_ns, midnight_ns=midnight_ns, linger_ns=self._linger_ns)
+
+
+def _readable(value: object) -> object:
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _plain(alarms: tuple[Alarm, ...]) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {field.name: getattr(alarm, field.name) for field in fields(alarm)} | {"said": plain(alarm.said)}
+        for alarm in alarms
+    )

@@ -2,19 +2,27 @@
 
 from typing import Final
 
+from appliance.core.alerts import Judged
 from appliance.core.ledger import AlertRow
+from appliance.core.plain_text import plain, shortened
 from appliance.core.reasons import Of
 from appliance.core.words import Finality, Level, Outcome, SeriesVerdict
 from appliance.dashboard import wording
-from appliance.dashboard.cards import series_strip
-from appliance.dashboard.views import AGO, Moment, Row
-from appliance.records.board import MOST_ROWS, BoardStudy
+from appliance.dashboard.cards import series_strip, study_address
+from appliance.dashboard.views import AGO, CONSOLE_FACE, Face, Moment, Row
+from appliance.records.board import BoardStudy
 from appliance.records.counts import BoardCounts
 
 NOBODY: Final = "Nobody has answered"
+LONGEST_IN_LIST: Final = 120
+_JUDGED: Final = {
+    Judged.CONFIRMED: "judged: there is a bleed",
+    Judged.REFUTED: "judged: no bleed",
+    Judged.UNCLEAR: "judged: unclear",
+}
 
 
-def landing_row(study: BoardStudy, moment: Moment) -> Row:
+def landing_row(study: BoardStudy, moment: Moment, *, face: Face = CONSOLE_FACE) -> Row:
     """A study whose slices are landing."""
     alert = study.alert
     told = "Not finished"
@@ -24,8 +32,9 @@ def landing_row(study: BoardStudy, moment: Moment) -> Row:
         key=f"landing-{study.study.id}",
         look="scanning",
         word="SCANNING",
-        name=wording.name(study.facts.patient),
-        patient_id=study.facts.patient.patient_id,
+        name=_name(study, face),
+        patient_id=_patient_id(study, face),
+        study=study_address(study.study.id) if face.buttons else "",
         strip=series_strip(study.shown, still_open=True),
         what=_landing_words(study),
         told=told,
@@ -43,27 +52,43 @@ def day_row(study: BoardStudy, moment: Moment) -> Row:
         key=f"day-{study.study.id}",
         look=look,
         word=word,
-        name=wording.name(study.facts.patient),
-        patient_id=study.facts.patient.patient_id,
+        name=_name(study, CONSOLE_FACE),
+        patient_id=_patient_id(study, CONSOLE_FACE),
+        study=study_address(study.study.id),
         strip=series_strip(study.shown, still_open=False),
         what=_day_words(study),
         told=told,
         told_quiet=quiet,
+        told_small=_judged_words(study.alert),
         last=moment.calendar.short(study.study.last_landed_ns),
         last_age=moment.age(f"day-{study.study.id}", study.study.last_landed_ns, AGO),
     )
 
 
-def day_sums(counts: BoardCounts, listed: int) -> str:
+def any_row(study: BoardStudy, moment: Moment) -> Row:
+    """A study that a search has found, wherever it stands."""
+    return day_row(study, moment) if study.study.closed_ns is not None else landing_row(study, moment)
+
+
+def day_sums(counts: BoardCounts) -> str:
     """14 head CT today: 11 read, 1 landing, 1 incomplete, 1 not analysed"""
-    newest = f"; the newest {listed} are listed" if listed >= MOST_ROWS else ""
     if counts.heads == 0:
         return "no head CT today" if counts.studies == 0 else f"no head CT among {counts.studies} studies today"
     parts = [f"{counts.read} read"]
     parts += [f"{counts.landing} landing"] if counts.landing else []
     parts += [f"{counts.incomplete} incomplete"] if counts.incomplete else []
     parts += [f"{counts.not_analysed} not analysed"] if counts.not_analysed else []
-    return f"{counts.heads} head CT today: {', '.join(parts)}{newest}"
+    return f"{counts.heads} head CT today: {', '.join(parts)}"
+
+
+def _name(study: BoardStudy, face: Face) -> str:
+    patient = study.facts.patient
+    return shortened(wording.name(patient), LONGEST_IN_LIST) if face.names else wording.initials(patient)
+
+
+def _patient_id(study: BoardStudy, face: Face) -> str:
+    patient = study.facts.patient
+    return shortened(plain(patient.patient_id), LONGEST_IN_LIST) if face.names else wording.id_end(patient)
 
 
 def _landing_words(study: BoardStudy) -> str:
@@ -128,6 +153,24 @@ def _told(study: BoardStudy, moment: Moment) -> tuple[str, bool]:
 
 
 def _alert_told(alert: AlertRow, moment: Moment) -> str:
+    if alert.withdrawn:
+        return _withdrawn_told(alert, moment)
     if alert.acknowledged_ns is None:
         return NOBODY
     return f"Seen {moment.calendar.spoken(alert.acknowledged_ns, moment.now_ns)}, {alert.acknowledged_by}"
+
+
+def _withdrawn_told(alert: AlertRow, moment: Moment) -> str:
+    """Withdrawn 12:50:04, seen 12:51:10 by whom: in the order in which it happened."""
+    withdrawn = f"withdrawn {moment.calendar.clock(alert.changed_ns)}"
+    if alert.acknowledged_ns is None:
+        return f"{withdrawn.capitalize()}, nobody has seen it"
+    seen = f"seen {moment.calendar.clock(alert.acknowledged_ns)} by {alert.acknowledged_by}"
+    first, second = (seen, withdrawn) if alert.acknowledged_ns < alert.changed_ns else (withdrawn, seen)
+    return f"{first[0].upper()}{first[1:]}, {second}"
+
+
+def _judged_words(alert: AlertRow | None) -> str:
+    if alert is None or alert.acknowledged_ns is None:
+        return ""
+    return _JUDGED[alert.judged] if alert.judged else "waits for a judgement"

@@ -1,14 +1,23 @@
 """What a card tells of its alert's life: what the machine thinks now, and who was told and has answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from appliance.core.alerts import Happening
 from appliance.core.ledger import AlertEventRow
 from appliance.core.words import Finality, Level
 from appliance.dashboard import wording
 from appliance.dashboard.moments import SECOND_NS, lasted
+from appliance.dashboard.told_by import screens_told
 from appliance.dashboard.views import Moment
 from appliance.records.board import BoardAlert, BoardSeries
+
+_PLACE: Final = {
+    "board": "the board",
+    "study": "the page of the study",
+    "alerts": "the page Alerts",
+    "system": "the page System",
+}
 
 
 def is_open(shown: BoardSeries | None) -> bool:
@@ -26,7 +35,7 @@ def state_words(alert: BoardAlert, shown: BoardSeries | None, *, brief: bool) ->
         return _withdrawn_words(alert, slices)
     if row.doubted:
         return "Later slices disagree. Please look yourself.", f"The alert stands. {_progress(shown)} {key}".strip()
-    was = "Was REVIEW, raised to CRITICAL. " if _was_review(alert) else ""
+    was = _was_review(alert)
     if reading is not None and reading.finality is Finality.FINAL and not is_open(shown):
         return "Final.", f"{was}All {slices} slices read. {key}".strip()
     return "Provisional.", f"{was}{_progress(shown)} {key}".strip()
@@ -36,17 +45,21 @@ def _withdrawn_words(alert: BoardAlert, slices: int) -> tuple[str, str]:
     raised_ns = alert.news.at_ns
     gone = [event for event in alert.events if event.happening is Happening.WITHDRAWN][-1]
     after = lasted(max(0.0, (gone.at_ns - raised_ns) / SECOND_NS))
-    together = f"All {slices} slices together do not look like a bleed." if slices else ""
-    why = gone.details.get("why", "")
-    words = " ".join(part for part in (together, why) if part)
+    together = f"all {slices} slices together do not look like a bleed"
+    why = gone.details.get("why", "").removesuffix(".")
+    said = [part for part in (together if slices and why != together else "", why) if part]
+    words = " ".join(f"{part[:1].upper()}{part[1:]}." for part in said)
     if alert.alert.acknowledged_ns is not None:
         return f"Withdrawn after {after}.", words
     ends = "Sounds until then." if alert.alert.sounds else ""
     return f"Withdrawn after {after}, nobody has seen it.", f"{words} Look yourself, then press. {ends}".strip()
 
 
-def _was_review(alert: BoardAlert) -> bool:
-    return any(event.happening is Happening.UPGRADED for event in alert.events)
+def _was_review(alert: BoardAlert) -> str:
+    if not any(event.happening is Happening.UPGRADED for event in alert.events):
+        return ""
+    at = f" at slice {alert.made_of}" if alert.news.happening is Happening.UPGRADED and alert.made_of else ""
+    return f"Was REVIEW, raised to CRITICAL{at}. "
 
 
 def _progress(shown: BoardSeries | None) -> str:
@@ -70,19 +83,33 @@ def _key_words(shown: BoardSeries | None) -> str:
     return f"Key slice {key} of {len(shown.slices)}{agree}."
 
 
-def answer_words(alert: BoardAlert, moment: Moment, *, brief: bool) -> tuple[str, str]:
-    """Who has answered, and who was told. `brief` says only what is out of the ordinary."""
+def answer_words(alert: BoardAlert, moment: Moment, *, brief: bool, paged: str = "") -> tuple[str, str]:
+    """Who has answered, and who was told. `brief` says only what is out of the ordinary; `paged`: whom the box has told."""
     row = alert.alert
     if row.acknowledged_ns is not None:
-        at = moment.calendar.clock(row.acknowledged_ns)
-        return f"Acknowledged {at} by {row.acknowledged_by}.", "" if brief else "Sound off. Stays until the shift ends."
+        return _acknowledged_words(alert, row.acknowledged_ns, moment, brief=brief)
     if row.level is Level.REVIEW:
         return "", "On the list, no sound."
     anew = _answered_before(alert.events, moment)
+    channels = _channel_words(alert, moment, failures_only=brief or bool(paged))
     if brief:
-        return anew, _channel_words(alert, moment, failures_only=True)
-    told = f"{_page_words(alert)} {_channel_words(alert, moment, failures_only=False)}".strip()
-    return f"Nobody has answered. {anew}".strip(), told
+        return f"{anew} {paged}".strip(), channels
+    return f"{paged or 'Nobody has answered.'} {anew}".strip(), f"{_page_words(alert)} {channels}".strip()
+
+
+def _acknowledged_words(alert: BoardAlert, at_ns: int, moment: Moment, *, brief: bool) -> tuple[str, str]:
+    answers = [event for event in alert.events if event.happening is Happening.ACKNOWLEDGED]
+    where = screen_words(answers[-1].details) if answers else ""
+    lead = f"Acknowledged {moment.calendar.clock(at_ns)} by {alert.alert.acknowledged_by}."
+    on = f"{where[0].upper()}{where[1:]}. " if where else ""
+    return lead, "" if brief else f"{on}Sound off. Stays here until it is judged or the shift ends."
+
+
+def screen_words(details: Mapping[str, str]) -> str:
+    """From which screen a person pressed: "on the board, screen 3f2a". Empty where that is not known."""
+    if not details.get("screen"):
+        return ""
+    return f"on {_PLACE.get(details.get('place', ''), 'a page')}, screen {details['screen']}"
 
 
 def _answered_before(events: Sequence[AlertEventRow], moment: Moment) -> str:
@@ -94,12 +121,8 @@ def _answered_before(events: Sequence[AlertEventRow], moment: Moment) -> str:
 
 def _page_words(alert: BoardAlert) -> str:
     """On how many screens the news stands, and how many of them have sounded."""
-    shown = [event for event in _told(alert, Happening.DELIVERED) if event.by == "page"]
-    pages = {event.details.get("page", "") for event in shown}
-    heard = {event.details.get("page", "") for event in shown if event.details.get("sounded") == "yes"}
-    if not pages:
-        return ""
-    return f"On {len(pages)} {'screen' if len(pages) == 1 else 'screens'}, sounded on {len(heard)}."
+    screens = screens_told(_told(alert, Happening.DELIVERED))
+    return f"On {screens.words}, sounded on {screens.sounded}." if screens.shown else ""
 
 
 def _channel_words(alert: BoardAlert, moment: Moment, *, failures_only: bool) -> str:

@@ -15,7 +15,7 @@ from appliance.core.errors import Fault
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S: Final = 0.1
+LOOK_EVERY_S: Final = 0.05
 RENDER_AT_LEAST_EVERY_S: Final = 2.0
 ALIVE_EVERY_S: Final = 1.0
 AFTER_ERROR_S: Final = 1.0
@@ -27,12 +27,23 @@ STREAMS_PER_BROWSER: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """One rendering of the board. `parts`: markup by the id of its place; `ages` in seconds, true at `made_s`."""
+class Shown:
+    """What one kind of page is given. `parts`: markup by the id of its place."""
 
     parts: Mapping[str, str]
-    ages: Mapping[str, float]
     alarms: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One rendering of the board. `ages` in seconds, true at `made_s`.
+
+    `shown`: for a person at a console; `on_wall`: for the wall screen, which may not say names.
+    """
+
+    shown: Shown
+    on_wall: Shown
+    ages: Mapping[str, float]
     title: str
     last_event_id: int
     made_s: float  # monotonic
@@ -40,11 +51,12 @@ class Snapshot:
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """One open page's end of the stream."""
+    """One open page's end of the stream. `wall`: it is the wall screen."""
 
     page_id: str
     browser: str
     after: int
+    wall: bool = False
     queue: "asyncio.Queue[str | None]" = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
 
 
@@ -70,6 +82,8 @@ class Hub:
         self._seen_version: int | None = None
         self._looked_s = float("-inf")
         self._closed = asyncio.Event()
+        self.looks = 0
+        """Looks that have come back, with or without the ledger's answer. A look that hangs does not count."""
 
     async def run(self) -> None:
         """Until `close`. A ledger that does not answer leaves the pages with an `alive` that says so."""
@@ -87,6 +101,7 @@ class Hub:
             if self._monotonic_s() >= alive_due_s:
                 self._tell_all(self._alive())
                 alive_due_s = self._monotonic_s() + ALIVE_EVERY_S
+            self.looks += 1
             await self._pause(LOOK_EVERY_S)
 
     async def look(self) -> None:
@@ -99,7 +114,8 @@ class Hub:
             self._seen_version = version
             before, self._shown = self._shown, snapshot
             if before is None or _differs(before, snapshot):
-                self._tell_all(self._board(snapshot, before))
+                board, wall = self._board(snapshot, before), self._board(snapshot, before, wall=True)
+                self._tell(lambda listener: wall if listener.wall else board)
         self._looked_s = self._monotonic_s()
 
     def answers(self, monotonic_s: float) -> bool:
@@ -121,7 +137,7 @@ class Hub:
             if self._shown is None:
                 await self.look()
             if self._shown is not None:
-                yield self._board(self._shown, None)
+                yield self._board(self._shown, None, wall=listener.wall)
             yield self._alive()
             if listener.after:
                 words = await self._missed(listener.after)
@@ -143,8 +159,11 @@ class Hub:
             self._listeners.remove(listener)
 
     def _tell_all(self, message: str) -> None:
+        self._tell(lambda _listener: message)
+
+    def _tell(self, message: Callable[[Listener], str]) -> None:
         for listener in list(self._listeners):
-            if not _put(listener, message):
+            if not _put(listener, message(listener)):
                 self._listeners.remove(listener)
                 _drain(listener)
                 _put(listener, None)
@@ -154,17 +173,15 @@ class Hub:
         read_ago_s = min(1e6, self._monotonic_s() - self._looked_s)
         return _event("alive", {"time": time, "iso": iso, "read_ago_s": round(read_ago_s, 3)})
 
-    def _board(self, snapshot: Snapshot, before: Snapshot | None) -> str:
-        parts = {
-            place: markup
-            for place, markup in snapshot.parts.items()
-            if before is None or before.parts.get(place) != markup
-        }
+    def _board(self, snapshot: Snapshot, before: Snapshot | None, *, wall: bool = False) -> str:
+        shown = snapshot.on_wall if wall else snapshot.shown
+        known = (before.on_wall if wall else before.shown).parts if before else {}
+        parts = {place: markup for place, markup in shown.parts.items() if known.get(place) != markup}
         data = {
             "parts": parts,
             "ages": snapshot.ages,
             "ago_s": round(self._monotonic_s() - snapshot.made_s, 3),
-            "alarms": snapshot.alarms,
+            "alarms": shown.alarms,
             "title": snapshot.title,
         }
         return _event("board", data, event_id=snapshot.last_event_id)
@@ -177,7 +194,10 @@ class Hub:
 
 
 def _differs(before: Snapshot, after: Snapshot) -> bool:
-    return before.parts != after.parts or before.alarms != after.alarms or before.title != after.title
+    """Any alert event counts: a page may show more of its alert's life than the parts that all pages share."""
+    if before.last_event_id != after.last_event_id:
+        return True
+    return before.shown != after.shown or before.on_wall != after.on_wall or before.title != after.title
 
 
 def _event(kind: str, data: Mapping[str, Any], event_id: int | None = None) -> str:

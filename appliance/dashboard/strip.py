@@ -21,10 +21,14 @@ SAME_PLACE_MM: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """The strip as SVG, made of our own words and numbers alone, and the sentence for those who do not see it."""
+    """The strip as SVG, made of our own words and numbers alone, and the sentence for those who do not see it.
+
+    `slice_ids` are its places from the foot; None where a slice is missing or still to come.
+    """
 
     svg: Markup
     sentence: str
+    slice_ids: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ def draw(
     return Strip(
         svg=Markup(bars + _key_mark(places, pitch, key_slice_id)),
         sentence=_sentence(places, landed, expected if still_open else None),
+        slice_ids=tuple(place.slice_id for place in places),
     )
 
 

@@ -81,14 +81,15 @@ def _withdrawn(whole: WholeStudy, alert: BoardAlert) -> Panel:
     said = f"At first it looked like a bleed. {together}{_under(reading)}."
     why = gone.details.get("why", "")
     if why and "together do not look like a bleed" not in why:
-        said = f"At first it looked like a bleed. Taken back: {plain(why)}."
+        said = f"At first it looked like a bleed. Taken back: {plain(why).removesuffix('.')}."
     looked = wording.finding(alert.alert.level, series.finding if series else None)
     number = _number_of(series, series.finding.key_slice_id) if series and series.finding else 0
     look = f"Please look at slice {number} yourself. " if number else ""
+    sound = "No machine event ends the sound: it goes on until a person has pressed. " if alert.alert.sounds else ""
     return Panel(
         title="Why it was taken back",
         said=(Said(sentence=said, next_step=f"It had been: {looked}.", code="withdrawn"),),
-        note=f"{look}No machine event ends the sound: it goes on until a person has pressed. A withdrawn alert stays on record.",
+        note=f"{look}{sound}A withdrawn alert stays on record.",
     )
 
 

@@ -9,26 +9,22 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from appliance.core.alerts import AlertStatus, Happening, Judged, advance, is_news
+from appliance.core.alerts import AlertStatus, Happening, advance, is_news
 from appliance.core.escalation import EscalationPolicy, Why, upcoming
 from appliance.core.ledger import AlertEventRow, ReadingRow, StudyEventRow
 from appliance.core.plain_text import plain
 from appliance.core.studies import StudyHappening
 from appliance.core.words import Finality, Level
+from appliance.dashboard import judged_words
 from appliance.dashboard.moments import SECOND_NS, Calendar
 from appliance.dashboard.story import screen_words
 from appliance.dashboard.study_views import LogLine
+from appliance.dashboard.told_by import EARLY, is_repeat, parted, screens_told
 from appliance.dashboard.views import Moment
 from appliance.records.alerts import event_of
 from appliance.records.whole_study import ShownSeries, WholeStudy
 
 TENTH_NS: Final = SECOND_NS // 10
-JUDGED_WORDS: Final = {
-    Judged.CONFIRMED: "Right: there is a bleed",
-    Judged.REFUTED: "Wrong: no bleed",
-    Judged.UNCLEAR: "Unclear",
-}
-"""The three answers, as the buttons say them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ def log_lines(whole: WholeStudy, policy: EscalationPolicy, moment: Moment) -> tu
     """All lines in the order in which they happened, and last what follows if nobody answers."""
     lines = [_first_landed(whole), *_readings(whole)]
     if whole.alert is not None:
-        lines += _alert_lines(whole.alert.events, whole.speaking)
+        lines += _alert_lines(whole.alert.events, whole.speaking, moment)
         lines += _coming(policy, whole.alert.events)
     lines += _study_lines(whole.events)
     lines.sort(key=lambda line: (line.future, line.at_ns))
@@ -145,22 +141,22 @@ def _any_words(reading: ReadingRow) -> str:
     return chance(reading.probabilities[0]) if reading.probabilities else "without an answer"
 
 
-def _alert_lines(events: Sequence[AlertEventRow], shown: ShownSeries | None) -> list[_Line]:
+def _alert_lines(events: Sequence[AlertEventRow], shown: ShownSeries | None, moment: Moment) -> list[_Line]:
     lines: list[_Line] = []
     status: AlertStatus | None = None
     begins_ns, told = events[0].at_ns, list[AlertEventRow]()
     for event in events:
         news = is_news(status, event_of(event))
         if news:
-            lines += _told_lines(told, begins_ns)
+            lines += _told_lines(told, begins_ns, moment)
             begins_ns, told = news_began(event, shown)[0], []
             lines += _landed_line(event, shown)
         status = advance(status, event_of(event))
-        if event.happening in (Happening.DELIVERED, Happening.FAILED):
+        if event.happening in (Happening.DELIVERED, Happening.FAILED) or is_repeat(event):
             told.append(event)
         else:
             lines.append(_event_line(event, shown, begins_ns, news=news))
-    return lines + _told_lines(told, begins_ns)
+    return lines + _told_lines(told, begins_ns, moment)
 
 
 def _landed_line(event: AlertEventRow, shown: ShownSeries | None) -> list[_Line]:
@@ -193,7 +189,7 @@ def _event_words(event: AlertEventRow, shown: ShownSeries | None, *, news: bool)
             made_it = numbers_words(news_began(event, shown)[1])
             return "Raised from REVIEW to CRITICAL", f", {made_it}" if made_it else ""
         case Happening.DOUBTED | Happening.WITHDRAWN:
-            why = ", ".join(part for part in (figure, event.details.get("why", "")) if part)
+            why = "; ".join(part for part in (figure, event.details.get("why", "").removesuffix(".")) if part)
             word = "Doubted" if event.happening is Happening.DOUBTED else "Withdrawn"
             return word, f": {why}" if why else ""
         case Happening.ESCALATED:
@@ -201,7 +197,7 @@ def _event_words(event: AlertEventRow, shown: ShownSeries | None, *, news: bool)
         case Happening.ACKNOWLEDGED:
             return "", f"{f'Acknowledged by {event.by} {screen_words(event.details)}'.strip()}: sound off"
         case Happening.JUDGED:
-            said = JUDGED_WORDS[event.judged] if event.judged else ""
+            said = judged_words.FULL[event.judged] if event.judged else ""
             return "Judged", f" by {event.by}. {said}"
         case _:
             return "", f"Ended: {event.details.get('note', '')}".removesuffix(": ")
@@ -209,33 +205,29 @@ def _event_words(event: AlertEventRow, shown: ShownSeries | None, *, news: bool)
 
 def _escalated_words(event: AlertEventRow) -> tuple[str, str]:
     name = event.details.get("name", "") or "The next step"
-    again = f", round {event.details['round']}" if event.details.get("round", "1") != "1" else ""
-    why = {
-        Why.TIME: "nobody had answered",
-        Why.NO_SCREEN: "no screen answered",
-        Why.DEAD_CHANNELS: "those before could not be reached",
-        Why.START: "nobody had answered while the sender was away",
-    }.get(Why(event.details["why"]) if event.details.get("why") in set(Why) else Why.TIME)
-    return name, f"’s turn{again}: {why}"
+    why = event.details.get("why", "")
+    late = "nobody had answered" + (" while the sender was away" if why == Why.START else "")
+    return name, f"’s turn: {EARLY.get(why, late)}"
 
 
-def _told_lines(told: Sequence[AlertEventRow], begins_ns: int) -> list[_Line]:
-    """On how many screens it stood, and what became of each other channel."""
+def _told_lines(told: Sequence[AlertEventRow], begins_ns: int, moment: Moment) -> list[_Line]:
+    """On how many screens it stood, what became of each other channel, and the repetitions in one line."""
+    told, again = parted(told)
     pages = [event for event in told if event.by == "page" and event.happening is Happening.DELIVERED]
     lines = [_pages_line(pages, begins_ns)] if pages else []
     others = sorted((event for event in told if event.by != "page"), key=lambda event: (event.by, event.id))
     for channel, events in groupby(others, key=lambda event: event.by):
         lines += _channel_lines(channel, list(events), begins_ns)
+    if again is not None:
+        words = again.words(moment.calendar, moment.now_ns)
+        lines.append(_Line(again.first_ns, again.name, words, since(again.first_ns, begins_ns)))
     return lines
 
 
 def _pages_line(pages: Sequence[AlertEventRow], begins_ns: int) -> _Line:
-    shown = {event.details.get("page", "") for event in pages}
-    heard = {event.details.get("page", "") for event in pages if event.details.get("sounded") == "yes"}
-    screens = "screen" if len(shown) == 1 else "screens"
-    return _Line(
-        pages[0].at_ns, "", f"On {len(shown)} {screens}, sound played on {len(heard)}", since(pages[0].at_ns, begins_ns)
-    )
+    screens = screens_told(pages)
+    words = f"On {screens.words}, sound played on {screens.sounded}"
+    return _Line(pages[0].at_ns, "", words, since(pages[0].at_ns, begins_ns))
 
 
 def _channel_lines(channel: str, events: Sequence[AlertEventRow], begins_ns: int) -> list[_Line]:

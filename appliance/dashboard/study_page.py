@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from appliance.core.ledger import SliceRow
+from appliance.dashboard.addresses import row_id
 from appliance.dashboard.console import Console
 from appliance.dashboard.study_finding import figures_of, finding_panel, unread_panel
 from appliance.dashboard.study_log import log_lines
@@ -46,15 +47,14 @@ def routes(console: Console) -> list[Route]:
     async def parts(request: Request) -> Response:
         return await console.parts(PARTS, _reader(console, request))
 
-    return [Route("/study/{study_id:int}", page), Route("/study/{study_id:int}/parts", parts)]
+    return [Route("/study/{study_id}", page), Route("/study/{study_id}/parts", parts)]
 
 
 def _reader(console: Console, request: Request) -> Any:
-    study_id, series_id = request.path_params["study_id"], _asked_series(request)
+    study_id = row_id(request.path_params["study_id"])
+    series_id = row_id(request.query_params.get("series", "")) or None
 
     def read(r: Connection, moment: Moment) -> Mapping[str, Any] | None:
-        if not 0 < study_id < 2**63:
-            return None
         study = _study_view(console, r, moment, study_id, series_id)
         asked = "" if series_id is None else f"?series={series_id}"
         if study is None:
@@ -62,11 +62,6 @@ def _reader(console: Console, request: Request) -> Any:
         return {"study": study, "parts_address": f"/study/{study_id}/parts{asked}", "parts_every_s": EVERY_S}
 
     return read
-
-
-def _asked_series(request: Request) -> int | None:
-    asked = request.query_params.get("series", "")
-    return int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else None
 
 
 def _study_view(

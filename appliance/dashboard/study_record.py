@@ -5,10 +5,9 @@ from typing import Final
 from appliance.core.alerts import Happening, Judged
 from appliance.core.reasons import REASONS, Of, sentence
 from appliance.core.words import FileVerdict, SeriesState, SeriesVerdict
-from appliance.dashboard import wording
+from appliance.dashboard import judged_words, wording
 from appliance.dashboard.header_text import header_text
 from appliance.dashboard.moments import Calendar
-from appliance.dashboard.study_log import JUDGED_WORDS
 from appliance.dashboard.study_views import Answer, Judging, Record, SeriesLine
 from appliance.records.whole_study import FileSum, SeriesSum, WholeStudy
 
@@ -28,7 +27,7 @@ _NO_ALERT: Final = (
 
 def judging_of(whole: WholeStudy, calendar: Calendar) -> Judging:
     """What people may say, and what they have said."""
-    choices = tuple((judged.value, words) for judged, words in JUDGED_WORDS.items())
+    choices = tuple((judged.value, words) for judged, words in judged_words.FULL.items())
     if whole.alert is None:
         return Judging(alert=0, event=0, choices=(), answers=(), none=_NO_ALERT)
     said = [event for event in whole.alert.events if event.happening is Happening.JUDGED]
@@ -38,7 +37,7 @@ def judging_of(whole: WholeStudy, calendar: Calendar) -> Judging:
         choices=choices,
         answers=tuple(
             Answer(
-                word=JUDGED_WORDS[event.judged or Judged.UNCLEAR],
+                word=judged_words.FULL[event.judged or Judged.UNCLEAR],
                 by=event.by,
                 at=calendar.at(event.at_ns).strftime("%Y-%m-%d %H:%M:%S"),
             )

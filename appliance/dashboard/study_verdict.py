@@ -2,10 +2,10 @@
 
 from appliance.core.alerts import Happening
 from appliance.core.words import Level, Outcome, StudyState
-from appliance.dashboard import wording
+from appliance.dashboard import judged_words, wording
 from appliance.dashboard.header_text import header_text
 from appliance.dashboard.moments import SECOND_NS, lasted
-from appliance.dashboard.study_log import JUDGED_WORDS, news_began
+from appliance.dashboard.study_log import news_began
 from appliance.dashboard.study_views import Verdict
 from appliance.dashboard.views import Moment
 from appliance.records.board import BoardAlert
@@ -40,15 +40,18 @@ def _of_alert(whole: WholeStudy, alert: BoardAlert, moment: Moment) -> Verdict:
             target=row.id,
             event=alert.changed.id,
         )
-    seen = moment.calendar.clock(row.acknowledged_ns)
+    seen = moment.calendar.when(row.acknowledged_ns, moment.now_ns)
     took = lasted(max(0.0, (row.acknowledged_ns - began_ns) / SECOND_NS))
     lead, small = f"Acknowledged {seen}", (f"{row.acknowledged_by}, after {took}",)
     look = f"{'critical' if critical else 'review'} seen"
     if row.withdrawn:
         gone_ns = [event.at_ns for event in alert.events if event.happening is Happening.WITHDRAWN][-1]
-        lead, small = f"Withdrawn {moment.calendar.clock(gone_ns)}", (f"seen {seen}, {row.acknowledged_by}",)
+        lead, small = (
+            f"Withdrawn {moment.calendar.when(gone_ns, moment.now_ns)}",
+            (f"seen {seen}, {row.acknowledged_by}",),
+        )
         look = "withdrawn"
-    judged = (f"Judged: {JUDGED_WORDS[row.judged]}",) if row.judged else ()
+    judged = (f"Judged {judged_words.FULL[row.judged].lower()}",) if row.judged else ()
     return Verdict(
         look=look,
         icon="withdrawn" if row.withdrawn else "critical" if critical else "review",
@@ -86,7 +89,7 @@ def _of_outcome(whole: WholeStudy, moment: Moment) -> Verdict:
             target=study.id,
         )
     small_words = (f"seen by {study.seen_by}",) if study.seen_by else ()
-    lead = f"Ended {moment.calendar.clock(closed_ns)}"
+    lead = f"Ended {moment.calendar.when(closed_ns, moment.now_ns)}"
     return Verdict(
         look=look, icon=look, word=study.outcome.value, name=name, identity=identity, lead=lead, small=small_words
     )
@@ -103,6 +106,6 @@ def _who(whole: WholeStudy, moment: Moment) -> tuple[str, tuple[str, ...]]:
     """Name and identity, never the name alone; the whole of both, however long."""
     facts = whole.study.facts
     described = header_text(facts.description)
-    landed = f"landed {moment.calendar.at(whole.study.opened_ns).strftime('%Y-%m-%d %H:%M')}"
+    landed = f"landed {moment.calendar.at(whole.study.opened_ns):%Y-%m-%d %H:%M}"
     parts = [*wording.identity(facts), *([described] if described else []), landed]
     return wording.name(facts.patient), tuple(parts)

@@ -164,15 +164,20 @@ def equation(files: FilesLanded, triage: ProgramStatus | None, look: FolderLook 
             f"{lost} {many} lain in the landing folder without a verdict, the oldest for {lasted(lying.oldest_s)}. "
             "Next step: bleedwatch doctor, then the log of triage."
         )
-    landed = str(files.landed + (waiting or 0)) if waiting is not None else f"{files.landed} and more"
-    terms = [(str(files.of(verdict)), words) for verdict, words in TERMS.items()]
+    landed = f"{_grouped(files.landed)} and more" if waiting is None else _grouped(files.landed + waiting)
+    terms = [(_grouped(files.of(verdict)), words) for verdict, words in TERMS.items()]
     return Equation(
         landed=landed,
-        terms=(*terms, ("?" if waiting is None else str(waiting), "still waiting")),
+        terms=(*terms, ("?" if waiting is None else _grouped(waiting), "still waiting")),
         lead=lead if faults else "",
         fault=" ".join(faults),
         words="What still waits is not known yet." if waiting is None else "Every one of them is accounted for.",
     )
+
+
+def _grouped(number: int) -> str:
+    """5 412: thousands set apart by a narrow space that breaks no line."""
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def _unread_row(one: Unread, moment: Moment) -> UnreadRow:

@@ -166,7 +166,7 @@ def channel_tiles(channels: Iterable[ChannelStanding], moment: Moment) -> list[T
                 name=one.name,
                 value=value,
                 words=f"{told}{waiting}{dead}{why}",
-                icon="technical" if one.failing else "sound",
+                icon="technical" if one.failing else "sound" if one.taken_ns else "",
                 bad=one.failing,
             )
         )
@@ -224,7 +224,7 @@ def clock_tile(started: Now, now: Now, moment: Moment) -> Tile:
     at = moment.calendar.at(now.wall_ns)
     since = moment.calendar.spoken(started.wall_ns, moment.now_ns)
     moved = abs(apart_s) >= JUMP_S
-    words = f"{at.strftime('%Y-%m-%d')}, {at.tzname()}; {abs(apart_s):.1f} s from the steady count since {since}"
+    words = f"{at.strftime('%Y-%m-%d')}, {at.tzname()}; {abs(apart_s):.1f} s off the steady clock since {since}"
     return Tile(
         key="clock",
         name="Clock of the box",
@@ -249,7 +249,7 @@ def disk_meters(look: FolderLook | None, stuck_s: float) -> tuple[list[Meter], s
         meters.append(
             Meter(
                 key=disk.name,
-                words=f"{disk.name}, {share:.0%} of {size(disk.total_bytes)}, {size(disk.free_bytes)} free",
+                words=f"{disk.name}: {100 * share:.0f} % of {size(disk.total_bytes)} used, {size(disk.free_bytes)} free",
                 share=share,
                 bad=disk.free_bytes < LEAST_FREE_BYTES,
             )

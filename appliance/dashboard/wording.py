@@ -5,10 +5,13 @@ from typing import Final
 
 from appliance.core.headers import Patient, StudyFacts
 from appliance.core.ledger import Finding, Reasons
+from appliance.core.plain_text import plain, shortened, unreadable
 from appliance.core.reasons import REASONS, Of, reason, sentence
 from appliance.core.words import PLACE, Label, Level, Outcome, Side
 
 NO_NAME: Final = "(no name in the header)"
+LONGEST_NAME: Final = 220  # three groups of 64 characters (PS3.5 6.2), and what joins them
+LONGEST_VALUE: Final = 80  # an ID or accession number has 64 at most
 
 _DOUBT: Final = {Level.CRITICAL: "Suspected", Level.REVIEW: "Possible"}
 _SEX: Final = {"M": "male", "F": "female", "O": "other sex"}
@@ -40,13 +43,20 @@ LOOK: Final = {
 
 
 def name(patient: Patient) -> str:
-    """The whole name as people write it, or that there is none (DICOM PS3.5 6.2: groups by =, components by ^)."""
-    groups = patient.name.split("=")
+    """The whole name as people write it, or that there is none (DICOM PS3.5 6.2: groups by =, components by ^).
+
+    Whole as far as a name may go: what is longer is cut, so that no button is pushed off a screen.
+    """
+    return shortened(_whole_name(plain(patient.name)), LONGEST_NAME) or NO_NAME
+
+
+def _whole_name(text: str) -> str:
+    groups = text.split("=")
     if not all(group.isascii() for group in groups[1:]):
         said = [_components(group) for group in groups]
         whole = [one for one in said if one]
-        return f"{whole[0]} ({', '.join(whole[1:])})" if len(whole) > 1 else "".join(whole) or NO_NAME
-    return _components(patient.name) or NO_NAME
+        return f"{whole[0]} ({', '.join(whole[1:])})" if len(whole) > 1 else "".join(whole)
+    return _components(text)
 
 
 def _components(group: str) -> str:
@@ -55,16 +65,45 @@ def _components(group: str) -> str:
     return ", ".join(part for part in (family, rest) if part)
 
 
+def initials(patient: Patient) -> str:
+    """P. O.: what a screen says that everybody can see. A part without a letter or digit gives none."""
+    groups = [group for group in plain(patient.name).split("=") if group.strip("^ ")]
+    firsts = [next(filter(str.isalnum, part), "") for part in groups[0].split("^")[:2]] if groups else []
+    return " ".join(f"{first.upper()}." for first in firsts if first) or "(no name)"
+
+
+def id_end(patient: Patient) -> str:
+    """ends 0001: at most the last four characters of an ID, and never more than half of it."""
+    patient_id = plain(patient.patient_id)
+    characters = min(4, len(patient_id) // 2)
+    return f"ends {patient_id[-characters:]}" if characters else ""
+
+
 def identity(facts: StudyFacts) -> tuple[str, ...]:
     """What stands under the name: never the name alone."""
     patient = facts.patient
-    parts = [f"ID {patient.patient_id}" if patient.patient_id else "no ID in the header"]
-    parts.append(f"born {patient.birth_date}" if patient.birth_date else "birth date not known")
+    patient_id, accession = _value(patient.patient_id), _value(facts.accession)
+    parts = [f"ID {patient_id}" if patient_id else "no ID in the header"]
+    born = _value(patient.birth_date)
+    parts.append(f"born {born}" if born else "birth date not known")
     if patient.sex in _SEX:
         parts.append(_SEX[patient.sex])
-    if facts.accession:
-        parts.append(f"accession {facts.accession}")
+    if accession:
+        parts.append(f"accession {accession}")
+    if removed := removed_words(facts):
+        parts.append(removed)
     return tuple(parts)
+
+
+def removed_words(facts: StudyFacts) -> str:
+    """2 unreadable characters removed. Empty if nothing was."""
+    patient = facts.patient
+    removed = sum(map(unreadable, (patient.name, patient.patient_id, patient.birth_date, facts.accession)))
+    return f"{removed} unreadable {'character' if removed == 1 else 'characters'} removed" if removed else ""
+
+
+def _value(text: str) -> str:
+    return shortened(plain(text).strip(), LONGEST_VALUE)
 
 
 def finding(level: Level, found: Finding | None) -> str:

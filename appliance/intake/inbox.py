@@ -8,7 +8,7 @@ the file again.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -24,6 +24,7 @@ SECOND_LOOK_S = 2.0
 SWEEP_BUSY_S = 2.0
 SWEEP_IDLE_S = 30.0
 _BLOCK = 512
+_OF_THE_DISK = "lost+found"  # each new file system has one, for its administrator alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ class Inbox:
         self._waiting: dict[str, _Waiting] = {}
         self._answered: dict[str, Answered] = {}
         self._in_work: dict[str, float] = {}  # by when they landed
+        self.closed_folders = 0
+        """Folders that the last sweep could not look into: what lies there is not seen."""
 
     # -- what is heard and seen -----------------------------------------------------------------
 
@@ -91,7 +94,8 @@ class Inbox:
     def sweep(self, now: Now) -> int:
         """Finds what no event has named. Returns how many entries lie in the inbox; OSError if it cannot be listed."""
         seen: set[str] = set()
-        for entry in entries_below(self.root):
+        closed: list[str] = []
+        for entry in entries_below(self.root, closed.append):
             name = os.path.relpath(entry.path, self.root)
             seen.add(name)
             if name in self._waiting or name in self._in_work:
@@ -105,6 +109,7 @@ class Inbox:
                 self.hint(Path(entry.path), finished=False, now=now)
         for gone in self._answered.keys() - seen:
             del self._answered[gone]
+        self.closed_folders = len(closed)
         return len(seen)
 
     # -- what is ready ---------------------------------------------------------------------------
@@ -264,8 +269,11 @@ def _is_settled(path: Path, status: os.stat_result, still_s: float) -> bool:
     return not being_filled or still_s >= FILLING_PATIENCE_S
 
 
-def entries_below(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Every entry below a folder that is no folder. Links are entries, never followed. OSError for the root alone."""
+def entries_below(root: Path, closed: Callable[[str], object] = lambda _folder: None) -> Iterator[os.DirEntry[str]]:
+    """Every entry below a folder that is no folder. Links are entries, never followed. OSError for the root alone.
+
+    `closed` is told of each folder below it that cannot be listed, or whose entries cannot be opened.
+    """
     folders = [str(root)]
     while folders:
         folder = folders.pop()
@@ -276,6 +284,18 @@ def entries_below(root: Path) -> Iterator[os.DirEntry[str]]:
                         folders.append(entry.path)
                     else:
                         yield entry
-        except OSError:
+            shut = not os.access(folder, os.X_OK)  # its names can be read, and nothing behind them
+        except OSError as error:
             if folder == str(root):
                 raise
+            shut = not isinstance(error, FileNotFoundError | NotADirectoryError)  # those: taken away meanwhile
+        if shut and Path(folder) != root / _OF_THE_DISK:
+            closed(folder)
+
+
+def closed_below(root: Path) -> int:
+    """How many folders below this one cannot be looked into. OSError where it cannot be listed itself."""
+    closed: list[str] = []
+    for _ in entries_below(root, closed.append):
+        pass
+    return len(closed)

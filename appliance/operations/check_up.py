@@ -17,6 +17,7 @@ from appliance.core.escalation import EscalationPolicy
 from appliance.core.status import PROGRAMS
 from appliance.core.watching import live_pages
 from appliance.inference.loading import load_engine
+from appliance.intake.inbox import closed_below
 from appliance.operations.channel_policies import channel_policy
 from appliance.processes.clock import now
 from appliance.processes.status_file import read_status
@@ -121,6 +122,7 @@ def look_at_folders(settings: Settings) -> Iterator[Finding]:
     }
     for about, folder in folders.items():
         yield _folder(about, folder, must_write=about != "inbox" or settings.inbox.owned)
+    yield from _closed_folders(settings.inbox.folder)
     for about in ("store", "state"):
         if folders[about].is_dir():
             yield _free(about, folders[about])
@@ -139,6 +141,20 @@ def _folder(about: str, folder: Path, *, must_write: bool) -> Finding:
             step = "Check its owner and mode, and that the disk is not mounted read-only."
             return _bad(about, Grade.CANNOT_WORK, f"{folder} cannot be written ({error.strerror})", step)
     return _fine(about, f"{folder} can be {'written' if must_write else 'read'}")
+
+
+def _closed_folders(inbox: Path) -> Iterator[Finding]:
+    """How many, and never which: folders are named after patients. As the service's user sees them."""
+    try:
+        closed = closed_below(inbox)
+    except OSError:
+        return  # a finding of its own
+    if closed:
+        said = (
+            f"{closed} folder{'' if closed == 1 else 's'} below {inbox} cannot be opened: what lies there is not seen"
+        )
+        step = "Give the user of the service the right to read and enter what is put there (docs/install.md)."
+        yield _bad("inbox", Grade.FAULT, said, step)
 
 
 def _free(about: str, folder: Path) -> Finding:
@@ -172,12 +188,17 @@ def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
         else:
             yield _fine(name, f"alive, {status.silent_s(moment.monotonic_s):.0f} s ago")
     armed = live_pages(running["dashboard"], moment)
-    channels = len(settings.courier.escalation.everybody)
-    if armed == 0 and not channels:
-        yield _bad("who can be told", Grade.FAULT, "nobody: no page is open and armed, and no channel is set",
-                   "Open the board on a screen and arm its sound, and set a channel.")  # fmt: skip
+    told = settings.courier.escalation.everybody
+    standings = _standings(settings)
+    works = [name for name in told if not _unready(name, settings.courier.channels[name])]
+    works = [name for name in works if name not in standings or not standings[name].failing]
+    if armed == 0 and not works:
+        none = "no channel takes messages" if told else "no channel is set"
+        step = f"Open the board on a screen and arm its sound, and {'mend' if told else 'set'} a channel."
+        yield _bad("who can be told", Grade.FAULT, f"nobody: no page is open and armed, and {none}", step)
     else:
-        yield _fine("who can be told", f"{armed} armed pages, {channels} channel{'' if channels == 1 else 's'}")
+        channels = f"{len(works)} channel{'' if len(works) == 1 else 's'}"
+        yield _fine("who can be told", f"{armed} armed pages, {channels}")
 
 
 def look_at_channels(settings: Settings) -> Iterator[Finding]:

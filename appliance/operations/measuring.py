@@ -8,8 +8,8 @@ import numpy as np
 
 from appliance.core.engine import EngineCard
 from appliance.core.ledger import AlertRow, SliceRow, StudyRow
+from appliance.core.pseudonyms import study_hash
 from appliance.core.words import Level
-from appliance.courier.message import study_hash
 from appliance.operations.observer import Seen
 from appliance.operations.receiver import Message
 from appliance.reading.series_reader import early_level

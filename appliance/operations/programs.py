@@ -11,6 +11,7 @@ from collections.abc import Callable
 from appliance.core.quiet import WorkingTime
 from appliance.core.status import PageSeen, ProgramStatus
 from appliance.core.times import Now
+from appliance.processes.alone import alone
 from appliance.processes.clock import now
 from appliance.processes.logs import start_logs
 from appliance.processes.notify import ServiceManager
@@ -41,9 +42,7 @@ def run_dashboard(settings: Settings) -> None:
         escalation=settings.courier.escalation,
         inbox=settings.inbox.folder,
         kiosk_names=said.kiosk_names,
-        working_time=WorkingTime(
-            from_hour=said.working_hours[0], to_hour=said.working_hours[1], quiet_h=said.quiet_h
-        ),
+        working_time=WorkingTime(from_hour=said.working_hours[0], to_hour=said.working_hours[1], quiet_h=said.quiet_h),
     )
     status = StatusFile(settings.runtime_folder, program)
     with Ledger.open(settings.database) as ledger:
@@ -73,7 +72,7 @@ def run_courier(settings: Settings) -> None:
     start_logs(program)
     policy = courier_policy(settings)
     status = StatusFile(settings.runtime_folder, program)
-    with Ledger.open(settings.database) as ledger:
+    with Ledger.open(settings.database) as ledger, alone(settings.state_folder, program):
         try:
             run(
                 policy,

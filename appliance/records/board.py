@@ -3,40 +3,31 @@
 Light on purpose: no embedding, no heat map, no header that is not shown, so that a look stays cheap ten times a second.
 """
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import OrderedDict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
-
-import sqlalchemy as sa
 
 from appliance.core.alerts import Happening
 from appliance.core.headers import SliceGeometry, StudyFacts
-from appliance.core.ledger import AlertEventRow, AlertRow, Finding, ReadingRow, SeriesRow, StudyRow
+from appliance.core.ledger import AlertEventRow, AlertRow, EngineEventRow, Finding, ReadingRow, SeriesRow, StudyRow
 from appliance.core.words import Level, Outcome, SeriesVerdict, StudyState
-from appliance.records.alerts import alerts_of_studies, alerts_on_board, events_of, last_event_id
-from appliance.records.counts import BoardCounts, count_day
+from appliance.records.alerts import alerts_of_studies, alerts_on_board, events_of_alerts, last_event_id
+from appliance.records.board_slices import BoardSlice as BoardSlice
+from appliance.records.board_slices import bars_of, geometries_of
+from appliance.records.counts import BoardCounts, count_day, last_landing_ns
+from appliance.records.day_list import Shown, count_shown
+from appliance.records.engines import current_engine
 from appliance.records.ledger import Connection
-from appliance.records.models import slice_, study
-from appliance.records.readings import latest_readings, reading_by_id, readings_of
+from appliance.records.readings import latest_readings, readings_by_id, readings_of
 from appliance.records.series import series_of_studies
-from appliance.records.shapes import geometry_in
 from appliance.records.studies import changed_studies, open_studies, studies_by_id, studies_since, unseen_studies
+from appliance.records.test_alarms import last_test
 
 MOST_ROWS: Final = 50
 MOST_REMEMBERED: Final = 256
 CHANGES: Final = frozenset({Happening.RAISED, Happening.UPGRADED, Happening.DOUBTED, Happening.WITHDRAWN})
 _RANK: Final = {Outcome.CRITICAL: 3, Outcome.REVIEW: 2, Outcome.INDETERMINATE: 1}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoardSlice:
-    """One slice as a bar. `probability` of "any", None until it is scored."""
-
-    id: int
-    position_mm: float
-    landed_ns: int
-    probability: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +78,7 @@ class BoardAlert:
     events: tuple[AlertEventRow, ...]
     study: BoardStudy | None = None
     made_it: Finding | None = None
+    made_of: int = 0  # slices that had been read then
 
     @property
     def changed(self) -> AlertEventRow:
@@ -104,7 +96,11 @@ class BoardAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """Everything on the board. `alarms`: clinical alerts and tests; `unseen`: heads NOT ANALYSED that nobody has seen."""
+    """Everything on the board. `alarms`: clinical alerts and tests; `unseen`: heads NOT ANALYSED that nobody has seen.
+
+    `closed` are the first MOST_ROWS of the list of the day, `listed` how many studies it has of each kind. `last_test`: the
+    last test alarm there was; `engine`: what became of the engine last.
+    """
 
     alarms: tuple[BoardAlert, ...]
     technical: tuple[BoardAlert, ...]
@@ -114,6 +110,9 @@ class Board:
     counts: BoardCounts
     last_landed_ns: int | None
     last_event_id: int
+    listed: Mapping[Shown, int] = field(default_factory=dict)
+    last_test: AlertRow | None = None
+    engine: EngineEventRow | None = None
 
 
 _Known = tuple[tuple[SeriesRow, ...], BoardSeries | None]
@@ -163,16 +162,15 @@ def read_board(
 ) -> Board:
     """One look. Lists go back to midnight or `linger_ns`, whichever is longer ago; sums are of today."""
     memory = memory or BoardMemory()
+    since_ns = list_begins_ns(now_ns=now_ns, midnight_ns=midnight_ns, linger_ns=linger_ns)
     alerts = alerts_on_board(r, now_ns, linger_ns)
     open_ = open_studies(r)
     unseen = memory.unseen(r)
-    since = studies_since(r, min(midnight_ns, now_ns - linger_ns), MOST_ROWS + len(open_))
+    since = studies_since(r, since_ns, MOST_ROWS + len(open_))
     closed = [one for one in since if one.state is StudyState.CLOSED][:MOST_ROWS]
     of_alerts = studies_by_id(r, {alert.study_id for alert in alerts if alert.study_id is not None})
     studies = _board_studies(r, (*open_, *unseen, *closed, *of_alerts), memory)
-    board_alerts = [
-        _board_alert(r, alert, studies.get(alert.study_id) if alert.study_id is not None else None) for alert in alerts
-    ]
+    board_alerts = _board_alerts(r, [(alert, studies.get(alert.study_id or 0)) for alert in alerts])
     return Board(
         alarms=tuple(one for one in board_alerts if one.alert.level is not Level.TECHNICAL),
         technical=tuple(one for one in board_alerts if one.alert.level is Level.TECHNICAL),
@@ -180,16 +178,45 @@ def read_board(
         landing=tuple(studies[one.id] for one in reversed(open_)),
         closed=tuple(studies[one.id] for one in closed),
         counts=count_day(r, midnight_ns),
-        last_landed_ns=r.execute(sa.select(sa.func.max(study.c.last_landed_ns))).scalar(),
+        last_landed_ns=last_landing_ns(r),
         last_event_id=last_event_id(r),
+        listed=count_shown(r, since_ns),
+        last_test=last_test(r),
+        engine=current_engine(r),
     )
 
 
-def _board_alert(r: Connection, alert: AlertRow, study: BoardStudy | None) -> BoardAlert:
-    whole = BoardAlert(alert=alert, events=tuple(events_of(r, alert.id)), study=study)
-    reading_id = whole.news.reading_id
-    reading = None if reading_id is None else reading_by_id(r, reading_id)
-    return replace(whole, made_it=reading.finding if reading else None)
+def list_begins_ns(*, now_ns: int, midnight_ns: int, linger_ns: int) -> int:
+    """How far the list of the day goes back: a night shift still sees its evening."""
+    return min(midnight_ns, now_ns - linger_ns)
+
+
+def read_board_studies(r: Connection, study_ids: Sequence[int], memory: BoardMemory) -> tuple[BoardStudy, ...]:
+    """The studies with these ids, in this order; ids that are nobody's are left out."""
+    studies = _board_studies(r, studies_by_id(r, study_ids), memory)
+    return tuple(studies[one] for one in study_ids if one in studies)
+
+
+def read_board_study(r: Connection, study_id: int) -> BoardStudy | None:
+    """One study as the board shows it; None if there is none with this id."""
+    return _board_studies(r, studies_by_id(r, (study_id,)), BoardMemory()).get(study_id)
+
+
+def board_alert(r: Connection, alert: AlertRow, study: BoardStudy | None) -> BoardAlert:
+    """One alert with its life and what made it news."""
+    return _board_alerts(r, [(alert, study)])[0]
+
+
+def _board_alerts(r: Connection, alerts: Sequence[tuple[AlertRow, BoardStudy | None]]) -> list[BoardAlert]:
+    """Alerts with their lives, in two queries."""
+    events = events_of_alerts(r, [alert.id for alert, _ in alerts])
+    lives = [BoardAlert(alert=alert, events=tuple(events[alert.id]), study=study) for alert, study in alerts]
+    readings = readings_by_id(r, {one.news.reading_id for one in lives if one.news.reading_id is not None})
+    made = [readings.get(one.news.reading_id or 0) for one in lives]
+    return [
+        replace(one, made_it=reading.finding, made_of=reading.slices) if reading else one
+        for one, reading in zip(lives, made, strict=True)
+    ]
 
 
 def _board_studies(r: Connection, rows: Iterable[StudyRow], memory: BoardMemory) -> dict[int, BoardStudy]:
@@ -212,9 +239,9 @@ def _read(r: Connection, study_ids: Collection[int], alerts: dict[int, AlertRow]
     all_series = series_of_studies(r, study_ids)
     read = [series.id for of in all_series.values() for series in of if series.verdict is SeriesVerdict.READ]
     readings = latest_readings(r, read)
-    slices = _bars(r, read)
+    slices = bars_of(r, read)
     findings = _findings(r, readings, {alert.series_id for alert in alerts.values()})
-    keys = _geometries(r, [found.key_slice_id for found in findings.values()])
+    keys = geometries_of(r, [found.key_slice_id for found in findings.values()])
     known: dict[int, _Known] = {}
     for study_id in study_ids:
         of = tuple(all_series.get(study_id, ()))
@@ -270,19 +297,3 @@ def _findings(r: Connection, readings: dict[int, ReadingRow], alerted: Collectio
         if seen:
             found[series_id] = seen[-1]
     return found
-
-
-def _bars(r: Connection, series_ids: Collection[int]) -> dict[int, tuple[BoardSlice, ...]]:
-    """Of each series its slices from foot to head, as bars."""
-    columns = (slice_.c.id, slice_.c.series_id, slice_.c.position_mm, slice_.c.landed_ns, slice_.c.p_any)
-    chosen = sa.select(*columns).where(slice_.c.series_id.in_(list(series_ids)))
-    bars: dict[int, list[BoardSlice]] = defaultdict(list)
-    for row in r.execute(chosen.order_by(slice_.c.position_mm, slice_.c.id)):
-        bar = BoardSlice(id=row.id, position_mm=row.position_mm, landed_ns=row.landed_ns, probability=row.p_any)
-        bars[row.series_id].append(bar)
-    return {series_id: tuple(of) for series_id, of in bars.items()}
-
-
-def _geometries(r: Connection, slice_ids: Collection[int]) -> dict[int, SliceGeometry]:
-    chosen = sa.select(slice_.c.id, slice_.c.geometry).where(slice_.c.id.in_(list(slice_ids)))
-    return {row.id: geometry_in(row.geometry) for row in r.execute(chosen)}

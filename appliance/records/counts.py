@@ -43,5 +43,10 @@ def count_day(r: Connection, midnight_ns: int) -> BoardCounts:
     )
 
 
+def last_landing_ns(r: Connection) -> int | None:
+    """When something of any study landed last; None on a box that has never seen a scan."""
+    return r.execute(sa.select(sa.func.max(study.c.last_landed_ns))).scalar()
+
+
 def _sum(rows: Iterable[Any]) -> int:
     return sum(row.n for row in rows)

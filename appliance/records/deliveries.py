@@ -81,6 +81,13 @@ def delivery_done(w: Connection, delivery_id: int, *, at_ns: int, status: int | 
     _attempted(w, delivery_id, state="DONE", ended_ns=at_ns, last_status=status, last_error="")
 
 
+def delivery_done_late(w: Connection, delivery_id: int, *, at_ns: int, status: int | None) -> bool:
+    """The channel has accepted a message whose attempt was counted as failed. Returns whether it was still owed."""
+    owed = (delivery.c.id == delivery_id) & (delivery.c.state == "DUE")
+    done = {"state": "DONE", "ended_ns": at_ns, "last_status": status, "last_error": ""}
+    return w.execute(sa.update(delivery).where(owed).values(**done)).rowcount == 1
+
+
 def delivery_needless(w: Connection, delivery_id: int, *, at_ns: int) -> None:
     """Nobody needs this message any more: a person has answered, or a newer one tells it. No attempt is counted."""
     ended = {"state": "DONE", "ended_ns": at_ns, "last_error": NEEDLESS}
@@ -108,15 +115,15 @@ def channel_standing(r: Connection, channel: str) -> ChannelStanding:
     tried = sa.select(delivery.c.last_error).where(of & (delivery.c.attempts > 0))
     # What was not needed any more has an error as well: its last attempt was not taken.
     newest = r.execute(tried.order_by(delivery.c.id.desc()).limit(1)).scalar() or ""
-    states = sa.select(delivery.c.state, sa.func.count()).where(of).group_by(delivery.c.state)
+    # Only of what waits and of what was given up: what was taken is most of a table of years.
+    left = of & delivery.c.state.in_(("DUE", "DEAD"))
+    states = sa.select(delivery.c.state, sa.func.count()).where(left).group_by(delivery.c.state)
     counts = {state: int(count) for state, count in r.execute(states)}
-    taken = sa.select(sa.func.max(delivery.c.ended_ns)).where(
-        of & (delivery.c.state == "DONE") & (delivery.c.last_error == "")
-    )
+    taken = sa.select(delivery.c.ended_ns).where(of & (delivery.c.state == "DONE") & (delivery.c.last_error == ""))
     return ChannelStanding(
         name=channel,
         failing=newest != "",
-        taken_ns=r.execute(taken).scalar(),
+        taken_ns=r.execute(taken.order_by(delivery.c.id.desc()).limit(1)).scalar(),
         due=counts.get("DUE", 0),
         dead=counts.get("DEAD", 0),
         last_error=newest,

@@ -32,7 +32,10 @@ class Ringing:
 
 def ringing_alerts(r: Connection) -> list[Ringing]:
     """Every alert that sounds, the longest ringing first."""
-    sounds = alert.c.sounds & alert.c.sounding_event_id.is_not(None) & alert.c.level.in_(list(RINGING_LEVELS))
+    # What sounds is open: so the index finds it among the alerts of years.
+    sounds = (
+        alert.c.open & alert.c.sounds & alert.c.sounding_event_id.is_not(None) & alert.c.level.in_(list(RINGING_LEVELS))
+    )
     rows = alerts_where(r, sa.select(alert).where(sounds).order_by(alert.c.sounding_event_id))
     return [Ringing(alert=row, events=_since(r, row)) for row in rows]
 
@@ -50,6 +53,7 @@ def was_told(r: Connection, alert_id: int, event_id: int, channel: str) -> bool:
     """Whether the record says that this channel has told of this event."""
     told = sa.select(alert_event.c.id).where(
         (alert_event.c.alert_id == alert_id)
+        & (alert_event.c.id > event_id)
         & (alert_event.c.kind == Happening.DELIVERED)
         & (alert_event.c.by == channel)
         & (alert_event.c.details["event"].as_string() == str(event_id)),

@@ -24,15 +24,19 @@ def keep_technical(
     owned: Collection[Cause],
     at_ns: int,
     by: str,
+    owned_codes: Collection[str] = (),
 ) -> bool:
     """Raises what stands (with the details of its sentence) and has no open row; mends the rows of `owned` that do not.
+
+    `owned_codes`: codes of which every row is owned, whatever its subject.
 
     Writes only where something has to change, so it may be called at every look. Returns whether it wrote.
     """
     with ledger.reading() as r:
         rows = {(row.key.first, row.key.second) for row in open_alerts(r) if row.level is Level.TECHNICAL}
     fresh = [cause for cause in standing if cause not in rows]
-    mended = [cause for cause in owned if cause in rows and cause not in standing]
+    mine = rows & set(owned) | {cause for cause in rows if cause[0] in owned_codes}
+    mended = [cause for cause in mine if cause not in standing]
     if not fresh and not mended:
         return False
     with ledger.writing() as w:

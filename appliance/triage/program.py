@@ -11,6 +11,7 @@ from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.inbox import Inbox
 from appliance.intake.reader_pool import ReaderPool
 from appliance.intake.watch import Watcher
+from appliance.processes.alone import alone
 from appliance.processes.clock import now
 from appliance.processes.logs import start_logs
 from appliance.processes.loop import run_ticks
@@ -61,6 +62,7 @@ def make_triage(
         scoring=Scoring(engine=engine, shelf=shelf, cases=cases, landing=landing, placing=placing, technical=technical),
         cases=cases,
         used=EngineUsed(card=engine.card, backend=engine.backend.name),
+        technical=technical,
     )
 
 
@@ -75,8 +77,9 @@ def run(settings: Settings) -> None:
     except Fault as fault:
         raise CannotStart(f"{fault.message}. Next step: bleedwatch doctor") from None
     try:
-        _record_engine(ledger, engine)
-        _run(settings, ledger, engine, stop, manager)
+        with alone(settings.state_folder, PROGRAM):
+            _record_engine(ledger, engine)
+            _run(settings, ledger, engine, stop, manager)
     finally:
         engine.backend.close()
         ledger.close()

@@ -1,5 +1,7 @@
 """Technical alerts of this program: one open row for each code and subject, mended with a note when the cause is gone."""
 
+from collections.abc import Callable
+
 from appliance.core.alerts import Happening
 from appliance.core.times import Now
 from appliance.core.words import Level
@@ -43,17 +45,28 @@ class TechnicalAlerts:
 
     def make_blind(self, code: str, subject: str, now: Now) -> None:
         """The box cannot see any more: the alert sounds anew, and says so."""
+        self._worse(code, subject, now, {"blind": "yes"}, lambda said: said.get("blind") != "yes")
+
+    def count(self, code: str, subject: str, now: Now, n: int, *, folders: str) -> None:
+        """Opens the alert about `n` folders, as its sentence says them; one that has told of fewer sounds anew."""
+        self.raise_once(code, subject, now, n=str(n), folders=folders)
+        more = {"n": str(n), "folders": folders}
+        self._worse(code, subject, now, more, lambda before: int(before.get("n", "0")) < n)
+
+    def _worse(
+        self, code: str, subject: str, now: Now, details: dict[str, str], is_news: Callable[[dict[str, str]], bool]
+    ) -> None:
         key = technical_key((code, subject))
         with self._ledger.writing() as write:
             alert = find_alert(write, key)
-            if alert and alert.open and alert.details.get("blind") != "yes":
+            if alert and alert.open and is_news(alert.details):
                 append_event(
                     write,
                     alert.id,
                     Happening.UPGRADED,
                     at_ns=now.wall_ns,
                     by=PROGRAM,
-                    details={"blind": "yes"},
+                    details=details,
                     level=Level.TECHNICAL,
                 )
 

@@ -35,10 +35,12 @@ from appliance.records.slices import slices_of
 from appliance.records.studies import study_by_id
 from appliance.store.shelf import Shelf
 from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
+from appliance.triage.closed_folders import ClosedFolders
 from appliance.triage.judging import EngineUsed, Standing, change_of, clinical_key, reading_of, step_of
 from appliance.triage.landing import Landing
 from appliance.triage.leaving import Leaving
 from appliance.triage.scoring import Scored, Scoring
+from appliance.triage.technical import TechnicalAlerts
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Triage:
         scoring: Scoring,
         cases: OpenCases,
         used: EngineUsed,
+        technical: TechnicalAlerts,
     ) -> None:
         self._ledger = ledger
         self._shelf = shelf
@@ -73,6 +76,7 @@ class Triage:
         self._scoring = scoring
         self._cases = cases
         self._used = used
+        self._closed_folders = ClosedFolders(technical)
         self._swept_s = float("-inf")
 
     def start(self, now: Now) -> None:
@@ -142,14 +146,18 @@ class Triage:
 
     def _sweep(self, now: Now) -> None:
         self._swept_s = now.monotonic_s
+        opened = False
         try:
             self._inbox.sweep(now)
         except OSError as error:
             log.error("the inbox cannot be listed", extra={"facts": {"error": type(error).__name__}})
-        if self._watcher is not None and not self._watcher.is_alive():
+        else:
+            opened = self._closed_folders.seen(self._inbox.closed_folders, now)
+        if self._watcher is not None and (opened or not self._watcher.is_alive()):
             self._watcher.stop()
             try:
                 self._watcher.start()
+                self._swept_s = float("-inf")  # what has landed meanwhile was not heard
             except OSError as error:
                 log.error("the inbox cannot be watched", extra={"facts": {"error": type(error).__name__}})
 

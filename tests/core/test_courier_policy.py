@@ -1,22 +1,29 @@
-"""What a message says and how it is signed: pure functions, no network."""
+"""What a message says, how it is signed, and what an answer means: pure functions, no network."""
 
 import hashlib
 import hmac
 import json
 import time
 from dataclasses import replace
-from threading import Event
+from email import message_from_bytes
+from email.policy import default
+from threading import Event, Thread
 
 import pytest
 
 from appliance.core.alerts import AlertState, Happening
+from appliance.core.delivery import Answer
 from appliance.core.ledger import AlertEventRow, AlertKey, AlertRow, DeliveryRow, StudyRow
 from appliance.core.times import Now
 from appliance.core.words import Finality, Level, StudyState
-from appliance.courier.message import Told, body, headers, signature
-from appliance.courier.policy import CourierPolicy, WebhookPolicy
-from appliance.courier.sending import AT_ONCE, OVERDUE_S, RETRIES_AT_ONCE, Senders
-from appliance.courier.webhook import _retry_after_s
+from appliance.courier.channel import Message
+from appliance.courier.command import exit_answer
+from appliance.courier.letter import FOOTER, Letter, letter
+from appliance.courier.mail import letter_bytes, smtp_answer
+from appliance.courier.message import Told, body
+from appliance.courier.policy import CommandPolicy, CourierPolicy, EmailPolicy, WebhookPolicy
+from appliance.courier.sending import AT_ONCE, OVERDUE_S, PATIENT_AT_ONCE, THREADS_MOST, Senders
+from appliance.courier.webhook import _retry_after_s, headers, http_answer, signature
 from tests.real.invented import STUDY, reading
 
 DELIVERY = DeliveryRow(
@@ -37,6 +44,7 @@ ALERT = AlertRow(
 TOLD = Told(
     delivery=DELIVERY,
     alert=ALERT,
+    ring=EVENT,
     event=EVENT,
     study=StudyRow(
         id=1, facts=STUDY, state=StudyState.OPEN, outcome=None, reasons=(), opened_ns=1, last_landed_ns=1,
@@ -60,6 +68,8 @@ def test_the_message_says_what_was_found_and_not_in_whom() -> None:
         "revision": 1,
         "study": hashlib.sha256(b"2.25.1").hexdigest()[:16],
         "finding": {"label": "sdh", "side": "patient’s left", "key_slice": 17},
+        "code": None,
+        "step": None,
         "raised_ns": 99,
         "link": "/",
     }
@@ -75,7 +85,7 @@ def test_what_has_changed_since_does_not_change_the_message() -> None:
 
 def test_a_test_alert_says_so_and_has_no_study() -> None:
     event = replace(EVENT, level=Level.TEST, reading_id=None)
-    document = json.loads(body(replace(TOLD, event=event, study=None, reading=None)))
+    document = json.loads(body(replace(TOLD, ring=event, event=event, study=None, reading=None)))
     assert (document["test"], document["study"], document["finding"], document["revision"]) == (True, None, None, None)
 
 
@@ -87,10 +97,134 @@ def test_the_signature_covers_time_and_body() -> None:
     assert len({signature(b"secret", *what) for what in (("1", b"{}"), ("2", b"{}"), ("1", b"{ }"))}) == 3
 
 
+STEP = replace(
+    EVENT, id=30, happening=Happening.ESCALATED, at_ns=199, by="courier", level=None, finality=None, sounds=False,
+    details={"step": "2", "name": "Stroke team", "round": "1", "channels": "phone", "why": "no-screen"},
+)  # fmt: skip
+
+
+def test_a_step_says_which_and_why_and_stands_on_what_rang() -> None:
+    later = replace(ALERT, finality=Finality.FINAL, doubted=True, reading_id=9)
+    said = json.loads(body(replace(TOLD, event=STEP, alert=later)))
+    assert said["step"] == {"number": 2, "round": 1, "name": "Stroke team", "why": "no-screen"}
+    assert (said["event"], said["happening"], said["level"]) == (30, "ESCALATED", "CRITICAL")
+    assert (said["finality"], said["revision"], said["raised_ns"]) == ("PROVISIONAL", 1, 99)
+
+
+def clock_text(at_ns: int) -> str:
+    return f"14:32:{at_ns // 10:02}"
+
+
+def test_the_letter_says_what_happened_and_the_next_step_and_not_in_whom() -> None:
+    said = letter(TOLD, "CT 2", clock_text)
+    assert said.subject == "CRITICAL: suspected bleed, CT 2"
+    assert "Suspected bleed under the dura (SDH), patient’s left. Provisional: the scan was still running." in said.text
+    assert "Next step: look at the scan now, and press Acknowledge on the board." in said.text
+    assert "Alert 4, since 14:32:09" in said.text
+    assert FOOTER in said.text
+    patient = STUDY.patient
+    for secret in (patient.name, patient.patient_id, patient.birth_date, STUDY.study_uid, STUDY.accession):
+        assert secret not in said.subject + said.text
+    later = replace(ALERT, level=Level.REVIEW, finality=Finality.FINAL, doubted=True, reading_id=9, last_event_id=30)
+    assert letter(replace(TOLD, alert=later), "CT 2", clock_text) == said
+
+
+def test_the_letter_of_a_step_says_who_and_why() -> None:
+    said = letter(replace(TOLD, event=STEP), "CT 2", clock_text)
+    assert "Step 2: Stroke team, 14:32:19: no screen answered." in said.text
+    again = replace(STEP, details={**STEP.details, "name": "Everybody", "round": "4", "why": "time"})
+    assert "told for the 4. time: nobody has answered" in letter(replace(TOLD, event=again), "CT", clock_text).text
+
+
+def test_the_letter_of_a_test_says_so_first() -> None:
+    ring = replace(EVENT, level=Level.TEST, reading_id=None)
+    said = letter(replace(TOLD, ring=ring, event=ring, study=None, reading=None), "CT 2", clock_text)
+    assert said.subject.startswith("[TEST] ")
+    assert said.text.startswith("TEST. Practice alert. This is not a patient.")
+    assert "CRITICAL" not in said.subject + said.text
+
+
+def test_a_fault_of_the_box_is_told_in_the_words_of_its_band() -> None:
+    ring = replace(EVENT, level=Level.TECHNICAL, reading_id=None, details={"percent": "4"})
+    alert = replace(ALERT, level=Level.TECHNICAL, key=AlertKey(kind="technical", first="disk-low", second="box"))
+    told = replace(TOLD, ring=ring, event=ring, alert=alert, study=None, reading=None)
+    said = letter(told, "CT 2", clock_text)
+    assert said.subject == "TECHNICAL: a fault of the box, CT 2"
+    assert said.text.startswith("4 % of the store is free.")
+    assert "Next step: Tell the administrator." in said.text
+    document = json.loads(body(told))
+    assert (document["code"], document["level"], document["study"]) == ("disk-low", "TECHNICAL", None)
+    blind = replace(alert, key=AlertKey(kind="technical", first="triage-silent", second="box"))
+    assert letter(replace(told, alert=blind), "CT 2", clock_text).subject.startswith("BLIND: ")
+
+
+def test_a_letter_cannot_be_given_more_headers_and_its_id_is_made_of_the_key() -> None:
+    policy = EmailPolicy(name="mail", host="mx", port=25, sender="box@hospital.example", to=("a@b.example",))
+    message = Message(
+        idempotency_key="alert-4-event-17-99-mail",
+        payload=b"{}",
+        letter=Letter(subject="CRITICAL, CT\r\nBcc: thief@evil.example", text="Text – with a dash.\n"),
+    )
+    parsed = message_from_bytes(letter_bytes(policy, message, 1_700_000_000 * 10**9), policy=default)
+    assert "Bcc" not in parsed
+    assert parsed["Message-ID"] == "<alert-4-event-17-99-mail@hospital.example>"
+    assert parsed["Subject"] == "CRITICAL, CT Bcc: thief@evil.example"
+    assert parsed["Auto-Submitted"] == "auto-generated"
+    assert parsed.get_content().strip() == "Text – with a dash."
+
+
 def test_neither_secret_nor_address_is_shown() -> None:
-    policy = CourierPolicy(webhook=WebhookPolicy(url="https://u:pass@gateway.example/?token=abc", secret=b"hush"))
-    for secret in ("hush", "pass", "abc"):
+    policy = CourierPolicy(
+        channels=(
+            WebhookPolicy(name="pager", url="https://u:pass@gateway.example/?token=abc", secret=b"hush"),
+            EmailPolicy(name="mail", host="mx", port=25, sender="a@b.example", to=("who@c.example",), password="hush"),
+            CommandPolicy(name="siren", argv=("/bin/siren", "--token", "abc")),
+        )
+    )
+    for secret in ("hush", "pass@", "abc", "who@"):
         assert secret not in repr(policy)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_a_gateway_takes_with_2xx(status: int) -> None:
+    assert http_answer(status).taken
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_a_gateway_may_get_better(status: int) -> None:
+    answer = http_answer(status, 7.0)
+    assert (answer.taken, answer.lasting, answer.status, answer.retry_after_s) == (False, False, status, 7.0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 400, 401, 403, 404, 405, 409, 410, 413, 422])
+def test_a_refusal_of_a_gateway_lasts(status: int) -> None:
+    answer = http_answer(status)
+    assert (answer.taken, answer.lasting, answer.error) == (False, True, f"HTTP {status}")
+
+
+@pytest.mark.parametrize(
+    ("code", "taken", "lasting"),
+    [
+        (250, True, False),
+        (421, False, False),
+        (450, False, False),
+        (535, False, True),
+        (554, False, True),
+        (-1, False, False),
+    ],
+)
+def test_replies_of_a_mail_server(code: int, taken: bool, lasting: bool) -> None:
+    answer = smtp_answer(code)
+    assert (answer.taken, answer.lasting, bool(answer.error)) == (taken, lasting, not taken)
+
+
+@pytest.mark.parametrize(
+    ("code", "taken", "lasting"),
+    [(0, True, False), (1, False, False), (75, False, False), (127, False, True), (-9, False, False)],
+)
+def test_exit_codes_of_a_command(code: int, taken: bool, lasting: bool) -> None:
+    answer = exit_answer(code)
+    assert (answer.taken, answer.lasting) == (taken, lasting)
 
 
 @pytest.mark.parametrize(
@@ -116,35 +250,99 @@ def row(number: int, attempts: int) -> DeliveryRow:
     return replace(DELIVERY, id=number, attempts=attempts)
 
 
-def test_first_attempts_go_before_others_and_never_only_others_are_under_way() -> None:
-    hanging = Senders(lambda _key, _payload: (_ for _ in ()).throw(AssertionError))
-    old, new = [row(n, 3) for n in range(1, 9)], [row(n, 0) for n in range(11, 19)]
-    assert hanging.choose([*old, *new]) == new[:AT_ONCE]
-    assert hanging.choose(old) == old[:RETRIES_AT_ONCE]
-    assert hanging.choose([*old, new[0]]) == [new[0], *old[:RETRIES_AT_ONCE]]
+MESSAGE = Message(idempotency_key="k", payload=b"", letter=Letter(subject="", text=""))
 
 
-def test_a_message_that_breaks_its_thread_or_hangs_too_long_has_failed() -> None:
-    def broken(_key: str, _payload: bytes) -> None:
+def nobody(_message: Message) -> Answer:
+    raise AssertionError
+
+
+def start(senders: Senders, one: DeliveryRow, now: Now, *, urgent: bool = True) -> None:
+    senders.start(one, lambda: MESSAGE, now, urgent=urgent)
+
+
+def test_first_words_go_before_others_and_have_room_whatever_hangs() -> None:
+    release = Event()
+
+    def hangs(_message: Message) -> Answer:
+        release.wait(60)
+        return Answer(taken=True)
+
+    senders, began = Senders("pager", hangs), Now(100.0, 0)
+    old, new = [row(n, 3) for n in range(1, 19)], [row(n, 0) for n in range(101, 119)]
+    assert senders.choose(new, old) == new[:AT_ONCE]
+    assert senders.choose(new[:1], old) == [new[0], *old[:PATIENT_AT_ONCE]]
+    for one in senders.choose([], old):
+        start(senders, one, began, urgent=False)
+    assert senders.choose([], old[PATIENT_AT_ONCE:]) == []
+    assert senders.choose(new, old) == new[: AT_ONCE - PATIENT_AT_ONCE]
+    release.set()
+
+
+def test_a_system_without_a_thread_to_give_fails_one_message_and_not_the_courier(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_more(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", no_more)
+    senders, began = Senders("pager", nobody), Now(100.0, 0)
+    start(senders, DELIVERY, began)
+    [(_, answer)] = senders.answered(began)
+    assert (answer.taken, answer.error) == (False, "NoThread")
+
+
+def test_a_fault_that_this_version_does_not_know_is_told_all_the_same() -> None:
+    alert = replace(ALERT, key=AlertKey(kind="technical", first="of-a-newer-version", second="box"))
+    ring = replace(EVENT, level=Level.TECHNICAL)
+    told = replace(TOLD, alert=alert, ring=ring, event=ring, study=None, reading=None)
+    said = letter(told, "CT 2", str)
+    assert said.subject == "TECHNICAL: a fault of the box, CT 2"
+    assert "no words for: of-a-newer-version." in said.text and "Call the administrator." in said.text
+    assert json.loads(body(told))["code"] == "of-a-newer-version"
+
+
+def test_a_message_that_breaks_its_thread_has_failed() -> None:
+    def broken(_message: Message) -> Answer:
         raise KeyError("a defect of ours")
 
-    senders = Senders(broken)  # type: ignore[arg-type]
+    senders = Senders("pager", broken)
     began = Now(100.0, 0)
-    senders.start(DELIVERY, b"", began)
+    start(senders, DELIVERY, began)
     while not (answered := senders.answered(began)):
         time.sleep(0.001)
-    (_, (answer, error)) = answered[0]
-    assert (answer.status, error) == (None, "KeyError")
+    [(sending, answer)] = answered
+    assert (sending.delivery, answer.taken, answer.error) == (DELIVERY, False, "KeyError")
     senders.forget(DELIVERY.id)
     assert not senders.busy
 
 
-def test_an_answer_that_never_ends_is_not_waited_for() -> None:
+def test_an_answer_that_never_ends_is_not_waited_for_and_its_threads_do_not_add_up() -> None:
     release = Event()
-    senders = Senders(lambda _key, _payload: release.wait(60))  # type: ignore[arg-type, return-value]
+
+    def hangs(_message: Message) -> Answer:
+        release.wait(60)
+        return Answer(taken=True)
+
+    senders = Senders("pager", hangs)
     began = Now(100.0, 0)
-    senders.start(DELIVERY, b"", began)
-    assert senders.answered(began.plus(OVERDUE_S)) == []
-    [(_, (answer, error))] = senders.answered(began.plus(OVERDUE_S + 1))
-    assert (answer.status, error) == (None, "Overdue")
+    for number in range(1, THREADS_MOST + 1):
+        fresh = row(number, 0)
+        assert senders.choose([fresh], []) == [fresh]
+        start(senders, fresh, began)
+        assert senders.answered(began.plus(OVERDUE_S)) == []
+        [(_, answer)] = senders.answered(began.plus(OVERDUE_S + 1))
+        assert (answer.taken, answer.unsure, answer.error) == (False, True, "Overdue")
+        senders.forget(number)
+    assert senders.choose([row(99, 0)], []) == []
+    assert senders.taken_late() == []
     release.set()
+    until_s = time.monotonic() + 5
+    while not senders.choose([row(99, 0)], []):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    while len(late := senders.taken_late()) < THREADS_MOST:
+        assert time.monotonic() < until_s
+    for sending in late:
+        senders.forget_late(sending)
+    assert senders.taken_late() == []

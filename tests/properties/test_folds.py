@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.core.alerts import AlertEvent, Happening, ImpossibleEvent, Judged, alert_step, fold
+from appliance.core.escalation import EscalationPolicy, EscalationStep, owed
 from appliance.core.ledger import AlertKey
 from appliance.core.studies import StudyHappening
 from appliance.core.words import Finality, Level, Outcome, StudyState
 from appliance.records import alerts, deliveries, studies
 from appliance.records.check import check
+from appliance.records.escalations import ringing_alerts
 from appliance.records.ledger import Connection, Ledger
 from tests.real import invented
 
@@ -147,8 +149,8 @@ def test_every_sound_is_told_once_on_every_channel(migrated: Path, tmp_path: Pat
         with ledger.writing() as w:
             for at_ns, what in enumerate(life, start=1):
                 _happen(w, what, at_ns)
-                deliveries.enqueue_missing(w, "webhook", at_ns)
-                deliveries.enqueue_missing(w, "webhook", at_ns)
+                for _ in range(2):
+                    deliveries.enqueue(w, _owed(w), at_ns)
             standing = alerts.find_alert(w, CLINICAL)
             if standing is None:
                 return
@@ -156,6 +158,18 @@ def test_every_sound_is_told_once_on_every_channel(migrated: Path, tmp_path: Pat
             assert [one.event_id for one in deliveries.deliveries_of(w, standing.id)] == sounded
 
     _on_a_fresh_ledger(migrated, tmp_path, body)
+
+
+PAGER = EscalationPolicy(steps=(EscalationStep(name="Pager", after_s=0.0, channels=("pager",)),))
+
+
+def _owed(r: Connection) -> list[deliveries.Owed]:
+    """What a courier with one channel finds that it owes."""
+    return [
+        deliveries.Owed(alert_id=one.alert.id, event_id=event_id, channel=channel)
+        for one in ringing_alerts(r)
+        for channel, event_id in owed(PAGER, one.events, code=one.code).items()
+    ]
 
 
 study_lives = st.lists(

@@ -25,6 +25,8 @@ class Served:
     pages: tuple[PageSeen, ...] = ()
     beats: int = 0
     silent: set[str] = field(default_factory=set)
+    facts: dict[str, str | int | float] = field(default_factory=dict)  # of triage
+    began_ns: int = field(default_factory=time.time_ns)
     stop: threading.Event = field(default_factory=threading.Event)
     started: threading.Event = field(default_factory=threading.Event)
     errors: list[BaseException] = field(default_factory=list)
@@ -36,7 +38,15 @@ class Served:
     def status(self, program: str) -> ProgramStatus | None:
         if program in self.silent:
             return None
-        return ProgramStatus(program=program, pid=1, started_ns=0, beat_monotonic_s=time.monotonic(), ready=True)
+        return ProgramStatus(
+            program=program,
+            pid=1,
+            started_ns=self.began_ns,
+            beat_monotonic_s=time.monotonic(),
+            ready=True,
+            facts=self.facts if program == "triage" else {},
+            pages=self.pages if program == "dashboard" else (),
+        )
 
 
 @contextmanager

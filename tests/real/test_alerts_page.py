@@ -35,6 +35,7 @@ from appliance.records.deliveries import (
     waiting_deliveries,
 )
 from appliance.records.ledger import Ledger
+from appliance.records.studies import update_study_facts
 from tests.real.appliance import settings_text
 from tests.real.browsing import Browsers, station, until
 from tests.real.scenes import S, Scene, hump, raised, step
@@ -273,6 +274,58 @@ def test_header_text_is_shown_as_text(board: Served, scene: Scene) -> None:
     assert "<img" not in html
     assert "&lt;img src=x onerror=window.owned=1&gt;" in html
     assert " style=" not in html
+
+
+def test_an_endless_id_is_cut_and_turns_nothing_round(board: Served, scene: Scene) -> None:
+    scanned = scene.study("PHANTOM^ONE", number=1)
+    scene.land(scanned, hump(14, 7, 0.95))
+    scene.read(scanned, Outcome.CRITICAL, final=False, step=raised(Level.CRITICAL))
+    patient = replace(scanned.facts.patient, patient_id="\u202e\x07FAKE" + "A" * 65_536)
+    with scene.ledger.writing() as w:
+        update_study_facts(w, scanned.study_id, replace(scanned.facts, patient=patient))
+    html = httpx.get(board.address + "alerts").text
+    assert "FAKEAAAA" in html and "A" * 200 not in html
+    assert "\u202e" not in html and "\x07" not in html
+
+
+def test_a_night_of_telling_everybody_again_is_told_once(board: Served, scene: Scene) -> None:
+    alert = final(scene, "PHANTOM^ONE", 1, before_s=3600)
+
+    def told(after_s: float, number: int, name: str, channels: str) -> None:
+        happens(
+            scene, alert, Happening.ESCALATED, before_s=3600 - after_s, by="courier", step="2", round=str(number),
+            name=name, channels=channels, why="time",
+        )  # fmt: skip
+
+    told(120, 1, "Stroke team", "pager")
+    for number in range(10):
+        told(420 + 300 * number, number + 2, "Everybody", "webhook,pager")
+        with scene.ledger.reading() as r:
+            told_of = str(existing_alert(r, alert.id).last_event_id)
+        happens(scene, alert, Happening.DELIVERED, before_s=3179 - 300 * number, by="webhook", event=told_of)
+    last = Calendar.of("").spoken(scene.now_ns - 480 * S, time.time_ns())
+    said = row_words(board.address + "alerts", alert)[4]
+    assert said == f"webhook; Stroke team told after 2:00; Everybody told again 10 times, last {last}"
+
+
+def test_what_is_nothing_is_not_counted_in_words(board: Served) -> None:
+    html = httpx.get(board.address + "alerts").text
+    assert "No alert of this kind." in html
+    assert "another try" not in html and "still on the way" not in html
+    assert "No alert of this kind since then." in httpx.get(board.address + "alerts?from=2026-01-01").text
+
+
+def test_why_it_was_withdrawn_is_said_once(board: Served, scene: Scene) -> None:
+    scanned = scene.study("NOBODY^EIGHT", number=8, before_s=60)
+    scene.land(scanned, hump(14, 7, 0.95), before_s=40)
+    scene.read(scanned, Outcome.CRITICAL, final=False, step=raised(Level.CRITICAL), before_s=38)
+    scene.read(
+        scanned, Outcome.NO_FINDING, final=True, step=step(Happening.WITHDRAWN, Level.CRITICAL), before_s=5, close=True,
+        details={"why": "all 14 slices together do not look like a bleed"},
+    )  # fmt: skip
+    card = re.search(r"<article.*?</article>", httpx.get(board.address).text, re.S)
+    assert card is not None
+    assert len(re.findall("14 slices together do not look like a bleed", card.group(0))) == 1
 
 
 # ---- four sums

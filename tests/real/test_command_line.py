@@ -154,9 +154,9 @@ def test_a_ledger_that_is_busy_is_a_fault_that_passes(config: Path) -> None:
 
 def test_a_gateway_without_its_secret_is_told_before_anything_starts(config: Path) -> None:
     bleedwatch("db", "upgrade", "--config", str(config))
-    gateway = f'[courier.webhook]\nurl = "http://127.0.0.1:9/"\nsecret_file = "{config.parent}/secret"\n'
+    gateway = f'[courier.channels.pager]\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\nsecret_file = "{config.parent}/secret"\n'
     config.write_text(config.read_text() + gateway)
     for command in ("doctor", "run"):
         done = bleedwatch(command, "--config", str(config))
         assert done.returncode == 2, done.stdout + done.stderr
-        assert "gateway: The secret of the gateway cannot be read" in done.stdout + done.stderr
+        assert "channel pager: The secret of the channel pager cannot be read" in done.stdout + done.stderr

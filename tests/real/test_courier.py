@@ -82,7 +82,7 @@ def test_a_critical_alert_is_told_once_signed_and_without_a_name(
     assert document["revision"] == 1
     assert document["finding"]["key_slice"] == 16
     assert document["study"] == hashlib.sha256(b"2.25.900001").hexdigest()[:16]
-    for secret in (b"HOSTILE", b"FAKE-0001", b"2.25.900001", b"1951", b"ACC-FAKE"):
+    for secret in (b"HOSTILE", b"FAKE-0001", b"2.25.900001", b"1951-01-01", b"ACC-FAKE"):
         assert secret not in payload
     (event,) = answers(ledger, alert.id)
     assert event.happening is Happening.DELIVERED

@@ -34,7 +34,7 @@ from tests.real.mail_server import MailServer, made_certificate, open_mail_serve
 from tests.real.scenes import Scene
 
 NAME = "HOSTILE^<b>NAME</b>"
-SECRETS = ("HOSTILE", "FAKE-0001", "2.25.900001", "1951", "ACC-FAKE")
+SECRETS = ("HOSTILE", "FAKE-0001", "2.25.900001", "1951-01-01", "ACC-FAKE")
 
 
 @pytest.fixture

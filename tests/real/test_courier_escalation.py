@@ -9,11 +9,13 @@ import pytest
 
 from appliance.core.alerts import Happening
 from appliance.core.delivery import DEAD_AFTER_S
-from appliance.core.escalation import EVERYBODY
+from appliance.core.escalation import EVERYBODY, NOT_TOLD_BY_CHANNEL
 from appliance.core.ledger import AlertKey
+from appliance.core.reasons import REASONS, Of
 from appliance.core.times import NS_PER_S, Now
 from appliance.core.words import Level
 from appliance.courier.policy import CourierPolicy
+from appliance.courier.sending import OVERDUE_S
 from appliance.processes.clock import now
 from appliance.records.alerts import append_event, open_alerts, raise_alert
 from appliance.records.check import check
@@ -445,3 +447,89 @@ def test_many_alerts_at_once_through_one_slow_gateway_are_all_told_once(
     assert len({one.key for one in ward.received}) == len(ward.received) == 15
     assert all(len(answers(ledger, alert.id, "ward")) == 1 for alert in alerts)
     made.close()
+
+
+def test_twenty_alerts_at_once_and_a_gateway_that_hangs_on_each_delay_no_step(
+    scene: Scene, ledger: Ledger, ward: Gateway, team: Gateway
+) -> None:
+    """On the real clock. The ward's gateway lets every message hang; the team's answers."""
+    ward.answer = lambda _n: (204, {}, 30.0)
+    scene.now_ns = time.time_ns()
+    alerts = [scene.critical(f"PHANTOM^{number}", number, before_s=0.0) for number in range(1, 21)]
+    due_s = (time.time_ns() - scene.now_ns) / S + 2.0  # a slow disk has taken its time for twenty
+    made = started(ladder((0.0, webhook(ward, "ward")), (due_s, webhook(team, "team"))), ledger)
+    tick_until(made, lambda: len(team.received) == len(alerts), within_s=10)
+    late_s = []
+    for alert in alerts:
+        (ring,) = events(ledger, alert.id, Happening.RAISED)
+        (taken,) = events(ledger, alert.id, Happening.ESCALATED)
+        late_s.append((taken.at_ns - ring.at_ns) / S - due_s)
+    assert all(0 <= late < 1 for late in late_s), late_s
+    made.close()
+
+
+def test_faults_of_the_box_that_hang_in_a_channel_leave_room_for_a_bleed(
+    scene: Scene, ledger: Ledger, ward: Gateway
+) -> None:
+    ward.answer = lambda _n: (204, {}, 30.0)
+    policy = ladder((0.0, webhook(ward, "ward")))
+    made = started(replace(policy, escalation=replace(policy.escalation, technical=("ward",))), ledger)
+    for of, code in REASONS:
+        if of is Of.TECHNICAL and code not in NOT_TOLD_BY_CHANNEL:
+            scene.technical(code)
+    tick_until(made, lambda: len(ward.received) >= 6)
+    tick_for(made, 0.3)
+    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    tick_until(made, lambda: any(one.document["alert"] == alert.id for one in ward.received), within_s=2)
+    made.close()
+
+
+def test_a_clock_that_is_set_back_by_minutes_keeps_no_message_for_minutes(
+    scene: Scene, ledger: Ledger, ward: Gateway
+) -> None:
+    ward.answer = lambda n: (503, {}, 0.0) if n == 1 else (204, {}, 0.0)
+    box = Box(ledger, pages=(PAGE,))
+    made = box.courier(ladder((0.0, webhook(ward, "ward"))))
+    scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    box.settle(made)
+    box.at = Now(box.at.monotonic_s, box.at.wall_ns - 300 * S)
+    box.after(made, 0.3)
+    box.settle(made)
+    assert got(ward) == [1], "the wait is half a second"
+    box.after(made, 0.3)
+    box.settle(made)
+    assert got(ward) == [2]
+    made.close()
+
+
+def test_what_was_taken_after_it_was_not_waited_for_any_more_is_not_told_once_more(
+    scene: Scene, ledger: Ledger, ward: Gateway
+) -> None:
+    ward.answer = lambda _n: (204, {}, 1.0)
+    box = Box(ledger, pages=(PAGE,))
+    made = box.courier(ladder((0.0, webhook(ward, "ward"))))
+    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    made.tick(box.at)
+    wait_until(lambda: got(ward) == [1])
+    box.after(made, OVERDUE_S + 1)
+    assert [one.details["error"] for one in answers(ledger, alert.id, "ward")] == ["Overdue"]
+    wait_until(lambda: made.record(box.at) or bool(answers(ledger, alert.id, "ward")[1:]))
+    assert [one.happening for one in answers(ledger, alert.id, "ward")] == [Happening.FAILED, Happening.DELIVERED]
+    assert [one.state for one in messages(ledger, alert.id)] == ["DONE"]
+    for _ in range(3):
+        box.after(made, 61)
+        box.settle(made)
+    assert got(ward) == [1]
+    assert made.faults == ()
+    assert check(ledger) == []
+    made.close()
+
+
+def test_a_fault_without_words_keeps_no_bleed_from_being_told(scene: Scene, ledger: Ledger, ward: Gateway) -> None:
+    policy = ladder((0.0, webhook(ward, "ward")))
+    policy = replace(policy, escalation=replace(policy.escalation, technical=("ward",)))
+    scene.technical("of-a-newer-version")
+    with courier(ledger, policy) as made:
+        scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+        tick_until(made, lambda: got(ward) == [2])
+    assert {one.document["level"] for one in ward.received} == {"CRITICAL", "TECHNICAL"}

@@ -272,3 +272,34 @@ def test_a_secret_that_cannot_be_had_is_told_in_words(box: Box, fault: str) -> N
     log = box.log.read_text()
     assert str(secret) in log and "Next step:" in log
     assert "Traceback" not in log
+
+
+def test_a_second_courier_on_the_same_ledger_does_not_start_and_the_next_one_does(box: Box, gateway: Gateway) -> None:
+    with box.courier() as first:
+        wait_until(box.beats)
+        with box.courier() as second:
+            assert second.wait(20) == 2
+        assert "Another courier works on the ledger" in box.log.read_text()
+        assert first.poll() is None
+        alert = box.scene.critical(NAME, 1)
+        wait_until(lambda: told(box.ledger, alert.id) == 1)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    with box.courier() as third:
+        wait_until(lambda: len(gateway.received) == 2)
+        assert third.poll() is None
+
+
+def test_the_doctor_says_that_nobody_can_be_told(box: Box, gateway: Gateway) -> None:
+    """A channel is set, and refuses; no page is open."""
+    gateway.answer = lambda _n: (401, {}, 0.0)
+    box.scene.critical(NAME, 1)
+    with box.courier():
+        wait_until(lambda: "nobody-can-be-told" in open_codes(box.ledger), within_s=40)
+        doctor = subprocess.run(
+            [sys.executable, "-m", "appliance.cli", "doctor", "--config", str(box.config)],
+            capture_output=True, text=True, timeout=120, cwd="/", env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )  # fmt: skip
+    (said,) = [line for line in doctor.stdout.splitlines() if "who can be told" in line]
+    assert said.startswith("FAULT") and "nobody: no page is open and armed, and no channel takes messages" in said

@@ -26,7 +26,7 @@ from appliance.core.errors import CannotStart, Fault
 from appliance.core.headers import Header
 from appliance.core.ledger import AlertChange, AlertKey, Judgement, OutcomeSaid, ScoredSlice, SeriesChange
 from appliance.core.words import FileVerdict, Finality, Level, Outcome, SeriesState, SeriesVerdict, StudyState
-from appliance.records import alerts, deliveries, engines, files, readings, series, slices, studies
+from appliance.records import alerts, deliveries, engines, escalations, files, readings, series, slices, studies
 from appliance.records.check import check
 from appliance.records.judgement import commit_judgement
 from appliance.records.ledger import (
@@ -662,34 +662,99 @@ def test_what_the_board_shows(ledger: Ledger) -> None:
         assert [row.id for row in alerts.alerts_on_board(w, 1000, 60)] == [old]
 
 
-def test_the_outbox_owes_each_channel_one_message_for_each_sound(ledger: Ledger) -> None:
+def test_the_outbox_makes_each_message_once_and_counts_its_attempts(ledger: Ledger) -> None:
     with ledger.writing() as w:
         first = _raise(w)
-        _raise(w, AlertKey(kind="clinical", first="r", second="s"), Level.REVIEW)
-        assert deliveries.enqueue_missing(w, "webhook", 10) == 1
-        assert deliveries.enqueue_missing(w, "webhook", 11) == 0
-        assert deliveries.enqueue_missing(w, "pager", 12) == 1
-        [due, other] = deliveries.due_deliveries(w, 20)
-        assert (due.channel, due.alert_id, due.event_id, due.attempts) == ("webhook", first, 1, 0)
+        owed = [deliveries.Owed(alert_id=first, event_id=1, channel=name) for name in ("pager", "mail")]
+        assert deliveries.not_yet_owed(w, owed) == owed
+        assert deliveries.enqueue(w, owed[:1], 10) == 1
+        assert deliveries.enqueue(w, owed, 11) == 1
+        assert (deliveries.enqueue(w, owed, 12), deliveries.not_yet_owed(w, owed)) == (0, [])
+        [due, other] = deliveries.waiting_deliveries(w)
+        assert (due.channel, due.alert_id, due.event_id, due.attempts, due.due_ns) == ("pager", first, 1, 0, 10)
         assert due.idempotency_key != other.idempotency_key
-        deliveries.delivery_done(w, other.id, at_ns=21, status=204)
+        deliveries.delivery_done(w, other.id, at_ns=21, status=250)
         deliveries.delivery_failed(w, due.id, due_ns=50, status=503, error="busy")
-        assert (deliveries.due_deliveries(w, 49), deliveries.next_due_ns(w)) == ([], 50)
+        [waits] = deliveries.waiting_deliveries(w)
+        assert (waits.id, waits.attempts, waits.due_ns) == (due.id, 1, 50)
+        deliveries.delivery_postponed(w, due.id, due_ns=70)
+        [waits] = deliveries.waiting_deliveries(w)
+        assert (waits.attempts, waits.due_ns) == (1, 70)
         deliveries.delivery_dead(w, due.id, at_ns=51, status=410, error="gone")
         [dead] = deliveries.dead_letters(w)
         assert (dead.id, dead.attempts, dead.last_status) == (due.id, 2, 410)
-        assert deliveries.next_due_ns(w) is None
+        assert deliveries.waiting_deliveries(w) == []
 
-        alerts.append_event(w, first, Happening.ACKNOWLEDGED, at_ns=60, by="x", details={})
-        assert deliveries.owed(w, "webhook") == []
-        _raise(w, at_ns=61, new_acquisition=True)
-        assert deliveries.enqueue_missing(w, "webhook", 62) == 1
-        keys = {one.idempotency_key for one in deliveries.deliveries_of(w, first)}
-        assert len(keys) == 3
+        [taken] = deliveries.taken_for(w, 1)
+        deliveries.delivery_again(w, taken.id, now_ns=80)
+        [again] = deliveries.waiting_deliveries(w)
+        assert (again.id, again.idempotency_key, again.attempts, again.due_ns) == (
+            other.id,
+            taken.idempotency_key,
+            1,
+            80,
+        )
+        assert deliveries.taken_for(w, 1) == []
 
-        answered = _raise(w, AlertKey(kind="clinical", first="a", second="s"), at_ns=70)
-        alerts.append_event(w, answered, Happening.ACKNOWLEDGED, at_ns=71, by="x", details={})
-        assert deliveries.enqueue_missing(w, "webhook", 72) == 0
+
+def test_what_is_known_of_a_channel(ledger: Ledger) -> None:
+    def standing(w: Connection) -> tuple[bool, int | None, int, int, str]:
+        found = deliveries.channel_standing(w, "pager")
+        return found.failing, found.taken_ns, found.due, found.dead, found.last_error
+
+    with ledger.writing() as w:
+        assert standing(w) == (False, None, 0, 0, "")
+        ids = []
+        for number in range(1, 4):
+            alert_id = _raise(w, AlertKey(kind="clinical", first=str(number), second="s"), at_ns=number)
+            event_id = alerts.existing_alert(w, alert_id).last_event_id
+            deliveries.enqueue(w, [deliveries.Owed(alert_id=alert_id, event_id=event_id, channel="pager")], 10)
+            ids.append(deliveries.waiting_deliveries(w)[-1].id)
+        assert standing(w) == (False, None, 3, 0, "")
+        deliveries.delivery_done(w, ids[0], at_ns=20, status=204)
+        assert standing(w) == (False, 20, 2, 0, "")
+        deliveries.delivery_failed(w, ids[1], due_ns=50, status=503, error="HTTP 503")
+        assert standing(w) == (True, 20, 2, 0, "HTTP 503")
+        deliveries.delivery_needless(w, ids[1], at_ns=60)
+        assert standing(w) == (True, 20, 1, 0, deliveries.NEEDLESS), "nobody has taken it"
+        deliveries.delivery_done(w, ids[2], at_ns=70, status=204)
+        assert standing(w) == (False, 70, 0, 0, "")
+        deliveries.delivery_again(w, ids[2], now_ns=80)
+        assert standing(w) == (False, 20, 1, 0, ""), "told again after a restart it is not failing"
+        deliveries.delivery_dead(w, ids[2], at_ns=90, status=401, error="HTTP 401")
+        assert standing(w) == (True, 20, 0, 1, "HTTP 401")
+
+
+def test_what_rings_is_read_with_its_steps_and_a_step_is_refused_that_comes_too_late(ledger: Ledger) -> None:
+    details = {"step": "2", "round": "1", "name": "Team", "channels": "phone", "why": "time"}
+    with ledger.writing() as w:
+        first = _raise(w)
+        _raise(w, AlertKey(kind="clinical", first="r", second="s"), Level.REVIEW)
+        [ringing] = escalations.ringing_alerts(w)
+        assert (ringing.alert.id, [one.sounds for one in ringing.events], ringing.code) == (first, [True], "")
+        for number in range(escalations.STEPS_KEPT + 5):
+            step = escalations.escalate(w, ringing, {**details, "round": str(number)}, at_ns=50 + number)
+            assert step is not None
+            assert (step.happening, step.by, step.sounds) == (Happening.ESCALATED, "courier", False)
+        [ringing] = escalations.ringing_alerts(w)
+        rounds = [int(one.details["round"]) for one in ringing.events[1:]]
+        assert rounds == list(range(5, escalations.STEPS_KEPT + 5))
+        assert ringing.events[0].sounds
+        assert not escalations.was_told(w, first, step.id, "phone")
+        alerts.append_event(w, first, Happening.DELIVERED, at_ns=90, by="phone", details={"event": str(step.id)})
+        assert escalations.was_told(w, first, step.id, "phone")
+        assert not escalations.was_told(w, first, step.id, "pager")
+
+        alerts.append_event(w, first, Happening.ACKNOWLEDGED, at_ns=91, by="x", details={})
+        assert escalations.ringing_alerts(w) == []
+        assert escalations.escalate(w, ringing, details, at_ns=92) is None
+        _raise(w, at_ns=93, new_acquisition=True)
+        assert escalations.escalate(w, ringing, details, at_ns=94) is None, "it rings anew"
+        [anew] = escalations.ringing_alerts(w)
+        assert len(anew.events) == 1
+        assert escalations.escalate(w, anew, details, at_ns=95) is not None
+        fault = _raise(w, AlertKey(kind="technical", first="disk-low", second="box"), Level.TECHNICAL, at_ns=96)
+        assert {(one.alert.id, one.code) for one in escalations.ringing_alerts(w)} == {(first, ""), (fault, "disk-low")}
 
 
 @pytest.mark.parametrize(

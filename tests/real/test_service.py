@@ -26,6 +26,7 @@ from appliance.processes.clock import now
 from appliance.processes.loop import run_ticks
 from appliance.processes.notify import ServiceManager
 from appliance.processes.status_file import read_status
+from appliance.settings import commented_toml
 from tests.real.appliance import settings_text
 from tests.real.service_manager import ROOT, listening, log_of, started, wait_until
 
@@ -366,6 +367,15 @@ def test_each_unit_starts_its_program_and_all_have_the_same_life() -> None:
     assert float(stop_s) == STOP_WITHIN_S
     target = (SYSTEMD / "bleedwatch.target").read_text()
     assert all(f"bleedwatch-{program}.service" in target for program in PROGRAMS)
+
+
+def test_passwords_are_for_the_courier_alone() -> None:
+    folder = "/etc/bleedwatch/secrets"
+    hides = {unit.stem: f"InaccessiblePaths=-{folder}\n" in unit.read_text() for unit in SYSTEMD.glob("*.service")}
+    assert hides == {"bleedwatch-triage": True, "bleedwatch-courier": False, "bleedwatch-dashboard": True}
+    text = commented_toml(root=Path("/r"), inbox=Path("/i"), engine=Path("/e"))
+    named = re.findall(r'(?m)^# (?:secret|password)_file = "(.*)"', text)
+    assert named and all(Path(one).parent == Path(folder) for one in named)
 
 
 def test_the_installer_is_whole() -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from appliance.core.alerts import Happening, Judged
 from appliance.core.ledger import AlertRow
 from appliance.core.words import Level, Outcome, SeriesVerdict
+from appliance.dashboard.moments import Calendar
 from appliance.records.alerts import append_event, events_of, existing_alert
 from appliance.records.ledger import Ledger
 from appliance.records.models import slice_
@@ -23,7 +24,7 @@ from appliance.records.studies import study_by_id, study_events_of, update_study
 from tests.conftest import MakeBox
 from tests.phantom_exams import series_files, small_exam
 from tests.real.browsing import station, until
-from tests.real.scenes import Scene, hump, raised, step
+from tests.real.scenes import S, Scene, hump, raised, step
 from tests.real.served import Served, served
 from tests.real.study_pages import SLICE, critical, shows, study_address
 from tests.real.test_board import Station
@@ -65,9 +66,12 @@ def answer(alert: AlertRow, word: object = "confirmed", **more: Any) -> dict[str
 def test_only_studies_there_are_have_a_page(board: Served, scene: Scene) -> None:
     scanned, _ = critical(scene)
     assert httpx.get(study_address(board, scanned.study_id)).status_code == 200
-    for path in ("study/999", f"study/{2**63}", f"study/{2**80}", "study/x", "study/0", "study/999/parts", "study/-1"):
-        assert httpx.get(board.address + path).status_code == 404, path
-    for series in ("x", "-1", "9" * 40, "99999", "٣"):
+    for path in ("999", str(2**63), str(2**80), "9" * 5000, "x", "0", "999/parts", "-1", "1e3", "%D9%A1"):
+        assert httpx.get(f"{board.address}study/{path}").status_code == 404, path
+    for number in (0, 2**63, 2**80, "9" * 5000):
+        assert httpx.get(f"{board.address}picture/{number}.png").status_code == 404, number
+        assert httpx.get(f"{board.address}picture/{number}/brain.png").status_code == 404, number
+    for series in ("x", "-1", "9" * 40, "9" * 5000, "99999", "٣"):
         assert httpx.get(study_address(board, scanned.study_id), params={"series": series}).status_code == 200
 
 
@@ -189,7 +193,7 @@ def test_a_judgement_is_given_twice_and_both_stay(browser: Any, board: Served, s
         newest, before = page.locator(".said").all_inner_texts()
         assert newest.startswith("Right: there is a bleed. R. Example, ") and before.startswith("Before: Unclear.")
         assert page.locator(".judge [aria-pressed=true]").inner_text() == "Right: there is a bleed"
-        assert "Judged: Right: there is a bleed" in page.inner_text(".verdict")
+        assert "Judged right: there is a bleed" in page.inner_text(".verdict")
         assert "1 of 1 judged CRITICAL were right (100 %, 95 % interval 21 to 100 %)" in page.inner_text("#study-side")
     assert judged(ledger, alert) == [("R. Example", Judged.UNCLEAR), ("R. Example", Judged.CONFIRMED)]
 
@@ -245,6 +249,7 @@ def test_withdrawn_is_struck_through_only_once_a_person_has_seen_it(browser: Any
     with station(browser, study_address(board, scanned.study_id)) as page:
         shows(page, scanned.slice_ids[15])
         assert "Withdrawn after 33 s, nobody has seen it" in page.inner_text(".verdict.critical")
+        assert "it goes on until a person has pressed" in page.inner_text("[data-key=finding]")
         page.wait_for_timeout(600)
         page.click(".verdict .ack")
         page.wait_for_selector(".verdict.withdrawn")
@@ -253,10 +258,50 @@ def test_withdrawn_is_struck_through_only_once_a_person_has_seen_it(browser: Any
         why = page.inner_text("[data-key=finding]")
         assert "Why it was taken back" in why
         assert "All 28 slices together do not: 0.21, under the review point." in why
-        assert "Please look at slice 16 yourself." in why
+        assert "Please look at slice 16 yourself. A withdrawn alert stays on record." in why
         assert "Final reading" in page.inner_text("[data-key=figures]")
         assert "Withdrawn: final reading 0.21" in page.inner_text(".log")
         assert page.locator(".judge button").count() == 3
+
+
+def test_a_reason_in_a_sentence_of_its_own_ends_once(board: Served, scene: Scene) -> None:
+    scanned = scene.study("NOBODY^EIGHT", number=8, before_s=60)
+    scene.land(scanned, hump(28, 15, 0.95), before_s=40)
+    scene.read(scanned, Outcome.CRITICAL, final=False, step=raised(Level.CRITICAL), before_s=38)
+    scene.read(
+        scanned, Outcome.INDETERMINATE, final=True, step=step(Happening.WITHDRAWN, Level.CRITICAL), before_s=5,
+        close=True, details={"why": "Bright streaks from metal in slices 8 to 10."},
+    )  # fmt: skip
+    html = httpx.get(study_address(board, scanned.study_id)).text
+    assert "Taken back: Bright streaks from metal in slices 8 to 10. It had been" in html
+    assert ".." not in re.sub(r"<[^>]*>", " ", html)
+
+
+def test_what_happened_on_another_day_says_which(board: Served, scene: Scene) -> None:
+    scanned = scene.study("PHANTOM^ONE", number=1, before_s=3 * 86_400 + 20)
+    scene.land(scanned, hump(28, 15, 0.95), before_s=3 * 86_400)
+    alert = scene.read(
+        scanned, Outcome.CRITICAL, final=True, step=raised(Level.CRITICAL, final=True), before_s=3 * 86_400, close=True
+    )
+    assert alert is not None
+    scene.acknowledge(alert, "R. Example", before_s=3 * 86_400 - 60)
+    at = Calendar.of("").at(scene.now_ns - (3 * 86_400 - 60) * S)
+    assert f"Acknowledged {at:%Y-%m-%d %H:%M}" in httpx.get(study_address(board, scanned.study_id)).text
+
+
+@pytest.mark.parametrize("size_px", [(1280, 1024), (820, 1180), (390, 844)])
+def test_the_name_stands_whole_in_the_verdict_and_nothing_runs_over_its_edge(
+    browser: Any, board: Served, scene: Scene, size_px: tuple[int, int]
+) -> None:
+    scanned, _ = critical(scene)
+    with station(browser, study_address(board, scanned.study_id), size_px=size_px) as page:
+        lines = "(() => { const range = document.createRange();"
+        lines += " range.selectNodeContents(document.querySelector('#study-who bdi').firstChild);"
+        lines += " return range.getClientRects().length; })()"
+        assert page.evaluate(lines) == 1
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        behind = page.evaluate("getComputedStyle(document.querySelector('.viewer .ct .bl')).backgroundColor")
+        assert behind == "rgba(0, 0, 0, 0.7)"  # whatever the picture holds there
 
 
 def test_not_analysed_says_why_and_is_seen(browser: Any, board: Served, scene: Scene, ledger: Ledger) -> None:

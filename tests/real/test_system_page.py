@@ -3,21 +3,24 @@
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from appliance.core.alerts import Happening
+from appliance.core.delivery import ChannelStanding
 from appliance.core.ledger import FileRow, Identity
 from appliance.core.status import ProgramStatus
 from appliance.core.times import Now
 from appliance.core.words import FileVerdict, Outcome, SeriesVerdict
-from appliance.dashboard.folder_looks import OVERDUE_S, FolderLook, FolderLooks
+from appliance.dashboard.folder_looks import OVERDUE_S, Disk, FolderLook, FolderLooks
 from appliance.dashboard.moments import Ages, Calendar
 from appliance.dashboard.system_page import equation
-from appliance.dashboard.system_tiles import clock_tile, size
+from appliance.dashboard.system_tiles import channel_tiles, clock_tile, disk_meters, size
 from appliance.dashboard.views import Moment
 from appliance.phantoms.demo import demo_exam
 from appliance.phantoms.dicom import Study, exam_files
@@ -28,7 +31,7 @@ from appliance.records.alerts import append_event
 from appliance.records.engines import current_engine, last_golden
 from appliance.records.files import record_file, verdict_sums
 from appliance.records.ledger import Ledger
-from appliance.records.system_sums import files_landed
+from appliance.records.system_sums import FilesLanded, files_landed, recorded_paths
 from tests.conftest import MakePrograms
 from tests.real.browsing import station, until, wait_for
 from tests.real.scenes import S, Scene, hump
@@ -131,7 +134,7 @@ def test_a_folder_that_is_gone_is_said_and_not_waited_for(scene: Scene, tmp_path
     look = seen_in(tmp_path / "nowhere", scene.ledger)
     assert look.lying is not None
     assert look.lying.error == "No such file or directory"
-    assert look.disks[0].error == "No such file or directory"
+    assert look.disks[0].error == "the folder is not there"
 
 
 # ---- the rest of the page
@@ -210,6 +213,44 @@ def test_a_wall_clock_that_jumps_shows_and_a_steady_one_does_not() -> None:
     ]
     assert [tile.bad for tile in tiles] == [False, True]
     assert "moved by 3:00" in tiles[1].words
+
+
+def test_large_sums_can_be_read_and_no_line_of_the_sum_ends_in_a_plus(board: Served) -> None:
+    many = FilesLanded(
+        landed=5_412, by_reason=((FileVerdict.TAKEN, "", 4_103), (FileVerdict.DECLINED, "not-ct", 1_309))
+    )
+    said = equation(many, triage_status(waiting_files=0), None)
+    assert (said.landed, said.terms[0], said.fault) == ("5\u202f412", ("4\u202f103", "taken"), "")
+    html = httpx.get(board.address + "system").text
+    assert len(re.findall(r'<span class="term"><i>[=+]</i> <span>[\d?]+<small>', html)) == 7
+
+
+def test_a_disk_says_how_much_of_it_is_used() -> None:
+    disk = Disk(name="Store", total_bytes=200 * 10**9, free_bytes=56 * 10**9)
+    meters, _ = disk_meters(FolderLook(at_s=0.0, disks=(disk,), lying=None), 0.0)
+    assert [meter.words for meter in meters] == ["Store: 72 % of 200 GB used, 56 GB free"]
+
+
+def test_files_that_are_gone_are_not_read_again_to_find_those_that_lie_there(ledger: Ledger) -> None:
+    plans: list[str] = []
+
+    def explain(_connection: Any, cursor: Any, statement: str, *_more: Any) -> None:
+        if statement.startswith("SELECT file.path"):
+            plans.extend(row[3] for row in cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
+
+    with ledger.reading() as r:
+        sa.event.listen(r.engine, "before_cursor_execute", explain)
+        recorded_paths(r)
+        sa.event.remove(r.engine, "before_cursor_execute", explain)
+    assert plans == ["SCAN file USING INDEX ix_file_landed"]
+
+
+def test_a_channel_that_was_never_asked_is_not_drawn_as_one_that_answers() -> None:
+    at = now()
+    moment = Moment(now_ns=at.wall_ns, monotonic_s=at.monotonic_s, calendar=Calendar.of("UTC"), ages=Ages())
+    silent = ChannelStanding(name="pager", failing=False, taken_ns=None, due=0, dead=0, last_error="")
+    icons = [tile.icon for tile in channel_tiles([silent, replace(silent, taken_ns=at.wall_ns)], moment)]
+    assert icons == ["", "sound"]
 
 
 def test_sizes_are_said_as_people_say_them() -> None:

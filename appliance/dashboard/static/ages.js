@@ -26,15 +26,24 @@ function ago(seconds) {
   return Math.floor(whole / 3600) + ' h ' + String(Math.floor((whole % 3600) / 60)).padStart(2, '0');
 }
 
+// What is left until something happens: "in 0:55", and "now" once it should have.
+function left(seconds) {
+  return seconds > 0 ? 'in ' + counting(Math.ceil(seconds)) : 'now';
+}
+
+function said(place, seconds, asOf) {
+  if (place.dataset.style === 'down') return asOf ? place.dataset.at : left(-seconds);
+  if (place.dataset.style === 'ago') return asOf ? '' : ago(seconds);
+  return asOf ? 'as of ' + asOf : counting(seconds);
+}
+
 // While the box is silent its ages are not counted on: they say as of when they were true.
 export function paintAges(asOf) {
   const now = performance.now();
   for (const place of document.querySelectorAll('[data-age]')) {
     const start = began.get(place.dataset.age);
     if (start === undefined) continue;
-    const seconds = (now - start) / 1000;
-    const inList = place.dataset.style === 'ago';
-    const said = asOf ? (inList ? '' : 'as of ' + asOf) : inList ? ago(seconds) : counting(seconds);
-    if (place.textContent !== said) place.textContent = said;
+    const words = said(place, (now - start) / 1000, asOf);
+    if (place.textContent !== words) place.textContent = words;
   }
 }

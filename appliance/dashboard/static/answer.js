@@ -31,12 +31,16 @@ function keepName(given) {
 }
 
 export function paintName() {
-  $('person').textContent = name() || 'No name chosen';
+  if ($('person')) $('person').textContent = name() || 'No name chosen';
 }
 
 // Sound pauses while a name is being chosen, and comes back by itself.
 export function isPaused() {
   return performance.now() < pausedUntil;
+}
+
+export function endPause() {
+  pausedUntil = 0;
 }
 
 export function pauseLeft_s() {
@@ -52,13 +56,13 @@ function token() {
   return document.querySelector('meta[name="bleedwatch-token"]').content;
 }
 
-export async function post(address, body) {
+export async function post(address, body, patience_ms = PATIENCE_MS) {
   return fetch(address, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'X-Bleedwatch-Token': token() },
     body: JSON.stringify(body),
     cache: 'no-store',
-    signal: AbortSignal.timeout(PATIENCE_MS),
+    signal: AbortSignal.timeout(patience_ms),
   });
 }
 
@@ -76,7 +80,8 @@ function refuse(words) {
 const SENT = {
   acknowledge: (button) => ({ alert: +button.target, event: +button.event }),
   seen: (button) => ({ study: +button.target }),
-  judge: (button) => ({ alert: +button.target, judged: button.judged }),
+  'test-alarm': () => ({}),
+  judge: (button) => ({ alert: +button.target, event: +button.event, judged: button.judged }),
 };
 
 async function send(press, by) {
@@ -98,9 +103,12 @@ async function send(press, by) {
 }
 
 function askWho(press) {
+  if (!$('who')) return;
   waiting = press;
-  $('who-pause').hidden = press === null;
-  if (press) pausedUntil = performance.now() + PAUSE_S * 1000;
+  const sounds = press !== null && press.action === 'acknowledge';
+  $('who-h').textContent = press && press.action === 'test-alarm' ? 'Who starts the test?' : 'Who has seen this?';
+  $('who-pause').hidden = !sounds;
+  if (sounds) pausedUntil = performance.now() + PAUSE_S * 1000;
   $('who-name').value = '';
   $('who').showModal();
 }
@@ -131,6 +139,8 @@ function pressed(button) {
 export function tick() {
   if (!waiting) return;
   const left = Math.ceil(pauseLeft_s());
+  $('who-paused').hidden = left === 0;
+  $('who-back-again').hidden = left > 0;
   $('who-left').textContent = Math.floor(left / 60) + ':' + String(left % 60).padStart(2, '0');
 }
 
@@ -141,7 +151,7 @@ export function start(given) {
     const button = event.target.closest('[data-action]');
     if (button) pressed(button);
   });
-  $('person').addEventListener('click', () => askWho(null));
+  if ($('person')) $('person').addEventListener('click', () => askWho(null));
   $('who-back').addEventListener('click', () => $('who').close());
   $('who').addEventListener('close', () => {
     waiting = null;

@@ -7,6 +7,10 @@ import { swap } from './parts.js';
 import * as refresh from './refresh.js';
 import * as sound from './sound.js';
 
+const ASK_AFTER_S = 1;
+const G_WITHIN_MS = 1500;
+const PAGES = { b: '/', l: '/alerts', s: '/system' };
+
 const $ = (id) => document.getElementById(id);
 const page = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
@@ -14,7 +18,9 @@ let alarms = [];
 let boxTime = '';
 let silentSince = '';
 let lostSaid = false;
-const heard = new Set(); // events that this page has begun to sound
+let answeredAlert = 0; // the one whose card is about to change
+const known = new Set(); // events of CRITICAL that this page has been given: a new one begins its burst at once
+const begun = new Set(); // events whose sound this page has begun
 const aloud = new Set(); // events that were said to screen readers
 const reported = new Map(); // event -> whether it was reported as sounded
 const quieted = new Map(); // alert pressed here -> the event it was pressed for, until the box has its word
@@ -35,33 +41,46 @@ window.bleedwatch = Object.freeze({
 
 const sounding = (level) => alarms.filter((one) => one.sounds && one.level === level && quieted.get(one.alert) !== one.event);
 
+function begin(events) {
+  if (sound.isArmed()) for (const one of events) begun.add(one.event);
+}
+
 function chooseSound() {
   const critical = sounding('CRITICAL');
   const technical = sounding('TECHNICAL');
-  const blind = technical.some((one) => one.blind) || live.isLost();
-  const fresh = alarms.filter((one) => one.sounds && !heard.has(one.event));
-  for (const one of fresh) heard.add(one.event);
+  const fresh = critical.some((one) => !known.has(one.event));
+  for (const one of critical) known.add(one.event);
+  if (fresh) answer.endPause(); // it was not what the person pressed for
   if (critical.length && !answer.isPaused()) {
-    sound.want('critical', fresh.some((one) => one.level === 'CRITICAL'));
+    sound.want('critical', fresh);
+    begin(critical);
     return;
   }
-  if (critical.length === 0 && blind) {
+  const blind = technical.filter((one) => one.blind);
+  if (critical.length === 0 && (blind.length || live.isLost())) {
     sound.want('blind', false);
+    begin(blind);
     return;
   }
   sound.want(null, false);
-  if (fresh.some((one) => one.level === 'TECHNICAL')) sound.once('technical');
-  else if (fresh.some((one) => one.level === 'TEST')) sound.once('test');
+  for (const [level, name] of [['TECHNICAL', 'technical'], ['TEST', 'test']]) {
+    const waiting = sounding(level).filter((one) => !begun.has(one.event));
+    if (waiting.length && sound.once(name)) begin(waiting);
+  }
 }
 
 // ---- what is said aloud, once each
 
 function sayAloud() {
+  const shout = [];
+  const said = [];
   for (const one of alarms) {
-    if (aloud.has(one.event) || !one.sounds) continue;
-    aloud.add(one.event);
-    (one.level === 'CRITICAL' || one.blind ? $('shout') : $('said')).textContent = one.said;
+    if (aloud.has(one.spoken) || !(one.sounds || one.level === 'REVIEW')) continue;
+    aloud.add(one.spoken);
+    (one.level === 'CRITICAL' || one.blind ? shout : said).push(one.said);
   }
+  if (shout.length) $('shout').textContent = shout.join(' ');
+  if (said.length) $('said').textContent = said.join(' ');
 }
 
 // ---- what this page tells the box
@@ -70,7 +89,7 @@ function report() {
   const armed = sound.isArmed() && !document.hidden;
   for (const one of alarms) {
     if (!one.sounds || document.hidden) continue;
-    const sounded = armed && !answer.isPaused();
+    const sounded = armed && begun.has(one.event) && !answer.isPaused();
     if (reported.has(one.event) && (reported.get(one.event) || !sounded)) continue;
     reported.set(one.event, sounded);
     const body = { page, alert: one.alert, event: one.event, sounded };
@@ -80,7 +99,8 @@ function report() {
 }
 
 function saySelf() {
-  answer.post('/here', { page, armed: sound.isArmed() && !document.hidden }).catch(() => {});
+  const body = { page, armed: sound.isArmed() && !document.hidden, hidden: document.hidden };
+  answer.post('/here', body).catch(() => {});
 }
 
 // ---- what arrives
@@ -99,8 +119,28 @@ function noteMoves() {
   answer.moved(moved);
 }
 
+// A screen says by itself that it is silent: what the others say of it need not stand there as well.
+function hideOwnBand() {
+  for (const band of document.querySelectorAll('[data-of-screen]')) {
+    band.hidden = band.dataset.ofScreen === document.body.dataset.screen;
+  }
+}
+
+// After an answer the focus goes to the next alert, else to the study that was answered for.
+function focusNext() {
+  if (answeredAlert === 0 || document.querySelector('dialog[open]')) return;
+  const own = document.querySelector(`[data-key="alert-${answeredAlert}"]`);
+  if (own && own.querySelector('.ack')) return; // the box has not said it yet
+  answeredAlert = 0;
+  const next = document.querySelector('[data-cards] .ack') || (own && own.querySelector('a.open'));
+  if (next) next.focus();
+}
+
 function paint(message) {
-  for (const [id, markup] of Object.entries(message.parts)) if ($(id)) swap(id, markup);
+  for (const [id, markup] of Object.entries(message.parts)) {
+    if ($(id) && $(id).dataset.own === undefined) swap(id, markup);
+  }
+  hideOwnBand();
   noteMoves();
   setAges('live', message.ages, message.ago_s);
   refresh.soon();
@@ -114,6 +154,7 @@ function paint(message) {
   paintAges('');
   chooseSound();
   sayAloud();
+  focusNext();
   requestAnimationFrame(() => requestAnimationFrame(report));
 }
 
@@ -142,6 +183,7 @@ function watch() {
   $('life-age').textContent = Math.floor(live.silence_s()) + ' s';
   $('no-life').hidden = !quiet;
   $('no-life-age').textContent = counting(live.silence_s());
+  $('asking').hidden = live.hasHeard() || lost || live.silence_s() < ASK_AFTER_S;
   $('lost').hidden = !lost || live.isResting();
   $('lost-age').textContent = counting(live.silence_s());
   if (quiet) $('lost-at').textContent = boxTime || $('lost-at').textContent;
@@ -162,12 +204,13 @@ function watchSound() {
     saySelf();
     report();
   }
+  document.body.classList.toggle('armed', armed);
   $('armed').hidden = !armed;
   $('muted').hidden = armed;
   if (armed) silentSince = '';
   else silentSince = silentSince || boxTime;
   const since = silentSince ? ' since ' + silentSince : '';
-  $('silent-words').textContent = 'The browser has not been allowed to play sound' + since + '. Alerts are shown here, but not heard.';
+  $('silent-words').textContent = 'The browser has not been allowed to play sound' + since + '.';
   $('silent').hidden = armed || !document.body.classList.contains('live');
 }
 
@@ -179,14 +222,20 @@ function changeTheme() {
   document.cookie = 'bleedwatch-theme=' + root.dataset.theme + '; Path=/; Max-Age=31536000; SameSite=Strict';
 }
 
+let pressedG = -Infinity;
+
 function keyPressed(event) {
-  if (event.target.matches('input, textarea, select') || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.target.matches('input:not([type="range"]), textarea, select') || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (document.querySelector('dialog[open]')) return;
   const key = event.key.toLowerCase();
-  if (key === 'a') {
+  const afterG = event.timeStamp - pressedG < G_WITHIN_MS;
+  pressedG = key === 'g' ? event.timeStamp : -Infinity;
+  if (afterG && PAGES[key] && document.querySelector('.top nav')) location.assign(PAGES[key]);
+  else if (key === 'a') {
     const button = document.querySelector('[data-cards] .ack') || document.querySelector('[data-action]');
     if (button) button.focus();
   } else if (key === 't') changeTheme();
-  else if (key === '?' && !$('help').open) $('help').showModal();
+  else if (key === '?') $('help').showModal();
 }
 
 async function armPressed() {
@@ -202,8 +251,8 @@ async function armPressed() {
 
 function answered(press, said) {
   $('said').textContent = said.message;
-  const next = document.querySelector('[data-cards] .ack');
-  if (next && +next.dataset.target !== press.target) next.focus();
+  if (press.action === 'acknowledge') answeredAlert = press.target;
+  focusNext();
 }
 
 answer.start({
@@ -224,14 +273,16 @@ document.addEventListener('visibilitychange', () => {
   saySelf();
   report();
 });
-$('arm').addEventListener('click', armPressed);
+document.addEventListener('click', (event) => {
+  if (event.target.closest('[data-arm]')) armPressed();
+});
 $('theme').addEventListener('click', changeTheme);
 $('keys').addEventListener('click', () => $('help').showModal());
 $('help-close').addEventListener('click', () => $('help').close());
 
 const first = JSON.parse($('state').dataset.state);
 live.seenEvent(first.event);
-for (const id of ['bands', 'bar', 'stage', 'landing', 'today']) if ($(id)) swap(id, $(id).innerHTML);
+for (const id of ['bands', 'bar', 'elsewhere', 'stage', 'landing', 'today', 'tested']) if ($(id)) swap(id, $(id).innerHTML);
 refresh.start(() => {
   noteMoves();
   paintAges(live.isQuiet() ? boxTime : '');

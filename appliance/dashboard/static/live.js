@@ -2,6 +2,7 @@
 
 const QUIET_S = 5;
 const LOST_S = 10;
+const FIRST_WORD_S = 5; // a page that has never heard the box is lost sooner
 const RETRY_MS = [500, 1000, 2000];
 
 let source = null;
@@ -10,6 +11,7 @@ let retry = 0;
 let lastWord = performance.now();
 let lastEvent = 0;
 let resting = false;
+let heard = false;
 
 export function silence_s() {
   return (performance.now() - lastWord) / 1000;
@@ -20,7 +22,12 @@ export function isQuiet() {
 }
 
 export function isLost() {
-  return silence_s() >= LOST_S;
+  return silence_s() >= (heard ? LOST_S : FIRST_WORD_S);
+}
+
+// Whether the box has said anything to this page yet.
+export function hasHeard() {
+  return heard;
 }
 
 export function isResting() {
@@ -43,7 +50,8 @@ function again() {
 let handlers = null;
 
 function open() {
-  source = new EventSource('/stream?page=' + handlers.page + '&after=' + lastEvent);
+  const asked = new URLSearchParams({ page: handlers.page, place: document.body.dataset.here, after: lastEvent });
+  source = new EventSource('/stream?' + asked);
   const opened = source;
   opened.addEventListener('board', (event) => {
     if (event.lastEventId) seenEvent(+event.lastEventId);
@@ -54,6 +62,7 @@ function open() {
     const said = JSON.parse(event.data);
     attempts = 0;
     // A server whose ledger does not answer is alive, but says nothing about patients.
+    heard = true;
     if (said.read_ago_s < QUIET_S) lastWord = performance.now() - said.read_ago_s * 1000;
     handlers.alive(said);
   });

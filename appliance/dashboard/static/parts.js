@@ -1,5 +1,6 @@
 // The server's fragments, laid over what stands. What did not change keeps its element: a press that is under way while a
-// slice lands, the focus, a picture and a blinking beacon are not disturbed.
+// slice lands, the focus, a picture and a blinking beacon are not disturbed. Children that all have a data-key are told
+// apart by it, so that a new row pushes the others down and is not painted over the first.
 
 const shown = new WeakMap(); // element -> the markup it was last made from
 
@@ -18,6 +19,11 @@ function alike(old, fresh) {
 function morph(old, fresh) {
   for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== 'open') old.removeAttribute(name);
+  const keys = [...fresh.children];
+  if (keys.length && keys.every((one) => one.dataset.key)) {
+    swapChildren(old, fresh);
+    return;
+  }
   const wanted = [...fresh.childNodes];
   wanted.forEach((node, index) => {
     const standing = old.childNodes[index];
@@ -48,14 +54,9 @@ export function swap(id, markup) {
   const focused = document.activeElement;
   const holder = document.createElement('template');
   holder.innerHTML = markup;
-  const list = holder.content.querySelector(':scope > section.list');
-  const oldList = place.querySelector(':scope > section.list');
-  if (list && oldList) {
-    morph(oldList.querySelector('.head'), list.querySelector('.head'));
-    swapChildren(oldList.querySelector('tbody'), list.querySelector('tbody'));
-  } else {
-    swapChildren(place, holder.content);
-  }
+  // A card that stands elsewhere on this page already is left out here.
+  if (place.dataset.but) holder.content.querySelector(`[data-key="${place.dataset.but}"]`)?.remove();
+  swapChildren(place, holder.content);
   // Moving an element takes its focus.
   if (focused && focused.isConnected && document.activeElement !== focused) focused.focus();
 }

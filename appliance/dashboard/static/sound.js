@@ -1,6 +1,7 @@
 // The sounds, made here and loaded from nowhere. One burst at a time, never stacked; a patient goes before the box.
 
 const LATENCY_S = 0.05;
+const GAP_S = 0.5;
 const AHEAD_S = 12; // scheduled this far ahead, so that a slowed timer of a page behind others leaves no gap
 
 // Each pulse: when it starts, its fundamental, its length (s), its gain.
@@ -22,6 +23,7 @@ let stalled = 0;
 let wanted = null; // the pattern that goes on until it is no longer wanted
 let gate = null; // what is being played passes here; closing it silences what was scheduled ahead
 let nextBurst = 0;
+let onceUntil = 0; // what is played once is not cut off by the next such
 export const facts = { pulsesScheduled: 0, firstPulseAt: null };
 
 function pulse(at, hz, length, gain) {
@@ -77,19 +79,31 @@ function makeContext() {
   return true;
 }
 
-// Where the browser lets a page sound by itself, nobody has to press.
+// Where the browser lets a page sound by itself, nobody has to press: armed once a first tone, too soft to hear, has ended.
 export function tryWithoutPress() {
   if (!makeContext()) return;
-  setTimeout(() => {
-    if (context.state === 'running' && !armed) armed = true;
-  }, 300);
+  const tone = context.createOscillator();
+  const nothing = context.createGain();
+  nothing.gain.value = 0;
+  tone.connect(nothing);
+  nothing.connect(context.destination);
+  tone.onended = () => {
+    if (context.state === 'running') armed = true;
+  };
+  tone.start();
+  tone.stop(context.currentTime + 0.1);
+}
+
+// A browser that will not let it sound refuses: its state says so.
+function resumed() {
+  return context.resume().catch(() => {});
 }
 
 // A press: the test tone, and armed only once it has ended and the clock of the sound ran meanwhile.
 export async function arm() {
   if (!makeContext()) return false;
   const patience = new Promise((done) => setTimeout(done, 2000));
-  await Promise.race([context.resume(), patience]);
+  await Promise.race([resumed(), patience]);
   if (context.state !== 'running') return false;
   const start = context.currentTime;
   if (wanted === null) {
@@ -105,7 +119,7 @@ export async function arm() {
 export function check() {
   if (context === null) return;
   if (context.state !== 'running') {
-    if (armed) context.resume();
+    if (armed) resumed();
     return;
   }
   stalled = context.currentTime > lastTime ? 0 : stalled + 1;
@@ -124,11 +138,14 @@ export function want(name, anew) {
   keepSounding();
 }
 
-// A sound that is played once, where nothing more important sounds.
+// A sound that is played once, where nothing more important sounds. Returns whether it is played.
 export function once(name) {
-  if (!running() || wanted !== null) return;
+  if (!isArmed() || wanted !== null || context.currentTime < onceUntil) return false;
   openGate();
   play(name, context.currentTime + LATENCY_S);
+  const [after, , length] = PATTERNS[name].pulses.at(-1);
+  onceUntil = context.currentTime + LATENCY_S + after + length + GAP_S;
+  return true;
 }
 
 export function keepSounding() {
