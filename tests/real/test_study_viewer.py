@@ -226,6 +226,13 @@ def test_unknown_directions_have_no_letters_and_no_side(
         assert "Side not known from the header." in page.inner_text("#study-caption")
 
 
+ON_TOP = """(one) => {
+    one.scrollIntoView({ block: 'center' });
+    const { x, y, width, height } = one.getBoundingClientRect();
+    return document.elementFromPoint(x + width / 2, y + height / 2) === one;
+}"""
+
+
 @pytest.mark.parametrize("size_px", [(1280, 1024), (1920, 1080), (820, 1180), (390, 844)])
 def test_the_letters_stand_at_every_size(browser: Any, board: Served, scene: Scene, size_px: tuple[int, int]) -> None:
     scanned, _ = critical(scene)
@@ -235,6 +242,7 @@ def test_the_letters_stand_at_every_size(browser: Any, board: Served, scene: Sce
             place = page.locator(f"#study-corners .or.{edge}")
             assert place.inner_text() == letter and place.is_visible()
             assert page.evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)", place.element_handle()) >= 16
+            assert place.evaluate(ON_TOP), f"nothing stands over {letter}"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing runs out of the screen"
 
 

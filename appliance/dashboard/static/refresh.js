@@ -4,7 +4,8 @@ import { setAges } from './ages.js';
 import { post } from './answer.js';
 import { swap } from './parts.js';
 
-const NOT_MORE_OFTEN_THAN_MS = 300;
+const ALARM_FIRST_MS = 150; // what is fetched here must not keep an alarm from the screen
+const NOT_MORE_OFTEN_THAN_MS = 500;
 const PATIENCE_MS = 5000;
 
 let painted = () => {};
@@ -36,18 +37,22 @@ async function fetchParts() {
   }
 }
 
-// Something has changed: fetched at once, or as soon as the last time is long enough ago.
+function fetchIn(wait_ms) {
+  clearTimeout(wanted);
+  wanted = setTimeout(() => (under_way ? fetchIn(ALARM_FIRST_MS) : fetchParts()), wait_ms);
+}
+
+// Something has changed.
 export function soon() {
   if (!document.body.dataset.parts || wanted) return;
-  const wait = under_way ? NOT_MORE_OFTEN_THAN_MS : Math.max(0, began + NOT_MORE_OFTEN_THAN_MS - performance.now());
-  wanted = setTimeout(() => (under_way ? ((wanted = 0), soon()) : fetchParts()), wait);
+  fetchIn(Math.max(ALARM_FIRST_MS, began + NOT_MORE_OFTEN_THAN_MS - performance.now()));
 }
 
 // Another set of parts from now on: a filter was chosen, another page of a list. `body`: sent by POST.
 export function from(address, body = null) {
   document.body.dataset.parts = address;
   sent = body;
-  soon();
+  fetchIn(0);
 }
 
 export function start(given) {
