@@ -19,14 +19,14 @@ from appliance.core.errors import Fault
 from appliance.core.status import ProgramStatus
 from appliance.core.times import Now
 from appliance.dashboard import desk
+from appliance.dashboard.board.first_run import BoxFacts
 from appliance.dashboard.config import DashboardConfig
-from appliance.dashboard.first_run import BoxFacts
 from appliance.dashboard.guard import COOKIE, token_of
-from appliance.dashboard.pages import Pages, screen_of
-from appliance.dashboard.pictures import Pictures
+from appliance.dashboard.live.pages import Pages, screen_of
+from appliance.dashboard.live.stream import Hub
 from appliance.dashboard.rendering import Read, Renderer
-from appliance.dashboard.stream import Hub
-from appliance.records.alerts import events_after
+from appliance.dashboard.study.pictures import Pictures
+from appliance.records.alerts import events_after, last_event_id
 from appliance.records.ledger import Ledger
 
 MOST_MISSED: Final = 500
@@ -132,12 +132,17 @@ def make_console(
         with ledger.reading() as r:
             return desk.missed_since(events_after(r, after, MOST_MISSED))
 
+    def newest_event() -> int:
+        with ledger.reading() as r:
+            return last_event_id(r)
+
     def wall() -> tuple[str, str]:
         at = renderer.calendar.at(clock().wall_ns)
         return at.strftime("%H:%M:%S"), at.isoformat(timespec="seconds")
 
     hub = Hub(
         version=lambda: in_reader(ledger.data_version),
+        newest=lambda: in_reader(newest_event),
         render=lambda: in_reader(lambda: renderer.snapshot(clock())),
         missed=lambda after: in_reader(lambda: missed_words(after)),
         monotonic_s=lambda: clock().monotonic_s,

@@ -12,7 +12,7 @@ from appliance.core.errors import Fault
 from appliance.dashboard import desk
 from appliance.dashboard.console import Console
 from appliance.dashboard.guard import COOKIE, TOKEN_HEADER, same_token
-from appliance.dashboard.pages import is_page_id
+from appliance.dashboard.live.pages import is_page_id
 
 MOST_BODY: Final = 4096
 LEDGER_FAULT: Final = "Not kept: the box cannot write its records. Call the stroke team."

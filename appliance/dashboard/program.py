@@ -19,7 +19,7 @@ from appliance.core.watching import SilenceWatch
 from appliance.dashboard.app import make_app
 from appliance.dashboard.config import DashboardConfig, check_address
 from appliance.dashboard.console import Console, make_console
-from appliance.dashboard.lookout import WATCHED, Lookout
+from appliance.dashboard.live.lookout import WATCHED, Lookout
 from appliance.processes.notify import ServiceManager
 from appliance.records.ledger import Ledger
 

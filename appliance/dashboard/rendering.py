@@ -11,12 +11,12 @@ from markupsafe import Markup
 
 from appliance.core.plain_text import plain
 from appliance.core.times import Now
+from appliance.dashboard.board.first_run import BoxFacts
+from appliance.dashboard.board.looking import look
+from appliance.dashboard.board.views import CONSOLE_FACE, Alarm, BoardView, Face, Moment
 from appliance.dashboard.config import DashboardConfig
-from appliance.dashboard.first_run import BoxFacts
-from appliance.dashboard.looking import look
-from appliance.dashboard.moments import Ages, Calendar
-from appliance.dashboard.stream import Shown, Snapshot
-from appliance.dashboard.views import CONSOLE_FACE, Alarm, BoardView, Face, Moment
+from appliance.dashboard.live.stream import Shown, Snapshot
+from appliance.dashboard.words.moments import Ages, Calendar
 from appliance.records.board import Board, BoardMemory, list_begins_ns, read_board
 from appliance.records.ledger import Connection, Ledger
 

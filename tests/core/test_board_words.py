@@ -12,13 +12,13 @@ from appliance.core.status import PageSeen, ProgramStatus
 from appliance.core.times import Now
 from appliance.core.watching import SilenceWatch, live_pages
 from appliance.core.words import KINDS, Label, Level, Outcome, Side
-from appliance.dashboard import wording
+from appliance.dashboard.board.strip import Strip, draw
 from appliance.dashboard.config import DashboardConfig, check_address
 from appliance.dashboard.desk import person_name
 from appliance.dashboard.guard import same_token, token_of
-from appliance.dashboard.moments import Ages, Calendar, lasted
-from appliance.dashboard.pages import Pages, is_page_id
-from appliance.dashboard.strip import Strip, draw
+from appliance.dashboard.live.pages import Pages, is_page_id
+from appliance.dashboard.words import wording
+from appliance.dashboard.words.moments import Ages, Calendar, lasted
 from appliance.records.board import BoardSlice
 
 S = 1_000_000_000

@@ -8,9 +8,9 @@ from appliance.core.headers import Patient, StudyFacts
 from appliance.core.ledger import AlertEventRow, AlertKey, AlertRow, StudyEventRow, StudyRow
 from appliance.core.studies import StudyHappening
 from appliance.core.words import Finality, Level, Outcome, StudyState
-from appliance.dashboard.moments import SECOND_NS, Ages, Calendar
-from appliance.dashboard.study_log import chance, log_lines, numbers_words, since
-from appliance.dashboard.views import Moment
+from appliance.dashboard.board.views import Moment
+from appliance.dashboard.study.log import chance, log_lines, numbers_words, since
+from appliance.dashboard.words.moments import SECOND_NS, Ages, Calendar
 from appliance.records.alerts import event_of
 from appliance.records.board import BoardAlert
 from appliance.records.whole_study import JudgedSums, WholeStudy

@@ -35,7 +35,7 @@ NARROW: Final = {
 """Which states are also shown on small screens."""
 QUALITY: Final = 82
 MOST_BYTES: Final = 400_000
-SETTLED_MS: Final = 1500
+SETTLED_MS: Final = 2600
 """Until the page has said that its sound is armed, and the box that it was heard."""
 
 

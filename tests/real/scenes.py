@@ -22,7 +22,7 @@ from appliance.core.ledger import (
     SeriesChange,
 )
 from appliance.core.slices import HEAT_SIZE, BoxPlace, SliceScore
-from appliance.core.words import Finality, Level, Outcome, SeriesState, SeriesVerdict, Side
+from appliance.core.words import KINDS, Finality, Level, Outcome, SeriesState, SeriesVerdict, Side
 from appliance.records.alerts import append_event, raise_alert
 from appliance.records.judgement import commit_judgement
 from appliance.records.ledger import Ledger
@@ -162,7 +162,7 @@ class Scene:
             series_id=scanned.series_id,
             revision=1,
             finality=finality,
-            probabilities=(max(scanned.probabilities, default=0.0), *(0.1,) * 5),
+            probabilities=_six(max(scanned.probabilities, default=0.0), label if found else ""),
             outcome=outcome,
             reasons=reasons,
             slices=len(scanned.slice_ids),
@@ -302,6 +302,11 @@ class Scene:
         commit_judgement(self.ledger, Judgement(at_ns=landed_ns, scores=(ScoredSlice(slice_id=row.id, score=score),)))
         scanned.slice_ids.append(row.id)
         scanned.probabilities.append(probability)
+
+
+def _six(any_bleed: float, label: str) -> tuple[float, ...]:
+    """The exam's probabilities: of any bleed, and of the kinds one that stands out."""
+    return (any_bleed, *(round(0.94 * any_bleed, 3) if kind == label else 0.1 for kind in KINDS))
 
 
 def raised(level: Level, *, final: bool = False) -> Step:

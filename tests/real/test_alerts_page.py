@@ -19,8 +19,8 @@ from appliance.core.escalation import EscalationPolicy, EscalationStep
 from appliance.core.ledger import AlertKey, AlertRow
 from appliance.core.pseudonyms import study_hash, uid_hash
 from appliance.core.words import Level, Outcome, Side
-from appliance.dashboard.alerts_page import Asked
-from appliance.dashboard.moments import Calendar
+from appliance.dashboard.alerts.page import Asked
+from appliance.dashboard.words.moments import Calendar
 from appliance.records.alert_export import Depth, export_steps
 from appliance.records.alert_history import ROWS_A_PAGE, Show, read_history
 from appliance.records.alert_sums import sum_alerts

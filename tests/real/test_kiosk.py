@@ -12,7 +12,7 @@ import pytest
 from appliance.core.alerts import Happening
 from appliance.core.headers import Patient
 from appliance.core.words import Outcome, SeriesVerdict
-from appliance.dashboard.wording import id_end, initials
+from appliance.dashboard.words.wording import id_end, initials
 from appliance.records.alerts import events_of
 from appliance.records.ledger import Ledger
 from tests.real.browsing import station, until, wait_for

@@ -22,6 +22,7 @@ from playwright.sync_api import sync_playwright
 
 from appliance.core.status import PROGRAMS
 from appliance.core.times import Now
+from appliance.processes.alone import alone
 from appliance.processes.clock import now
 from appliance.processes.loop import run_ticks
 from appliance.processes.notify import ServiceManager
@@ -104,6 +105,13 @@ def test_triage_is_ready_only_when_it_hears_of_what_lands(config: Path) -> None:
             assert b"NOTIFY_SOCKET" not in Path(f"/proc/{pid}/environ").read_bytes()
             wait_until(partial(_is_first_to_go, pid))
         assert manager.times("WATCHDOG=1") == []  # nobody asked for it
+
+
+@pytest.mark.parametrize("program", ["triage", "courier"])
+def test_a_second_one_on_the_same_ledger_does_not_start(program: str, config: Path) -> None:
+    with alone(config.parent / "state", program), started(config, program) as process:
+        assert process.wait(60) == 2
+    assert f"Another {program} works on the ledger" in log_of(config).read_text()
 
 
 def _is_first_to_go(pid: int) -> bool:

@@ -1,7 +1,7 @@
 """A screen that should sound and cannot is told; one that nobody hangs up is not."""
 
 from appliance.core.status import PageSeen
-from appliance.dashboard.screens import Screens
+from appliance.dashboard.live.screens import Screens
 
 
 def page(screen: str, place: str = "board", *, armed: bool = True, ago_s: float = 0.0) -> PageSeen:

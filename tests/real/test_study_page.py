@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from appliance.core.alerts import Happening, Judged
 from appliance.core.ledger import AlertRow
 from appliance.core.words import Level, Outcome, SeriesVerdict
-from appliance.dashboard.moments import Calendar
+from appliance.dashboard.words.moments import Calendar
 from appliance.records.alerts import append_event, events_of, existing_alert
 from appliance.records.ledger import Ledger
 from appliance.records.models import slice_

@@ -17,11 +17,11 @@ from appliance.core.ledger import FileRow, Identity
 from appliance.core.status import ProgramStatus
 from appliance.core.times import Now
 from appliance.core.words import FileVerdict, Outcome, SeriesVerdict
-from appliance.dashboard.folder_looks import OVERDUE_S, Disk, FolderLook, FolderLooks
-from appliance.dashboard.moments import Ages, Calendar
-from appliance.dashboard.system_page import equation
-from appliance.dashboard.system_tiles import channel_tiles, clock_tile, disk_meters, size
-from appliance.dashboard.views import Moment
+from appliance.dashboard.board.views import Moment
+from appliance.dashboard.system.folder_looks import OVERDUE_S, Disk, FolderLook, FolderLooks
+from appliance.dashboard.system.page import equation
+from appliance.dashboard.system.tiles import channel_tiles, clock_tile, disk_meters, size
+from appliance.dashboard.words.moments import Ages, Calendar
 from appliance.phantoms.demo import demo_exam
 from appliance.phantoms.dicom import Study, exam_files
 from appliance.phantoms.exam import HELD_OUT_SEED

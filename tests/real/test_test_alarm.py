@@ -12,7 +12,7 @@ import pytest
 
 from appliance.core.alerts import AlertState, Happening
 from appliance.core.ledger import AlertEventRow, AlertRow
-from appliance.dashboard.cards import TEST_ENDS_AFTER_S
+from appliance.dashboard.board.cards import TEST_ENDS_AFTER_S
 from appliance.records.alerts import append_event, events_of
 from appliance.records.check import check
 from appliance.records.ledger import Ledger

@@ -136,14 +136,27 @@ function focusNext() {
   if (next) next.focus();
 }
 
+// An alarm is on the screen before the lists below it are written anew.
+const LISTS = ['landing', 'today'];
+const ALARM_FIRST_MS = 120;
+const lists = new Map();
+
+function paintLists() {
+  for (const [id, markup] of lists) if ($(id) && $(id).dataset.own === undefined) swap(id, markup);
+  if (lists.size) paintAges(live.isQuiet() ? boxTime : '');
+  lists.clear();
+}
+
 function paint(message) {
   for (const [id, markup] of Object.entries(message.parts)) {
-    if ($(id) && $(id).dataset.own === undefined) swap(id, markup);
+    if (LISTS.includes(id)) lists.set(id, markup);
+    else if ($(id)) swap(id, markup);
   }
+  setTimeout(paintLists, ALARM_FIRST_MS);
   hideOwnBand();
   noteMoves();
   setAges('live', message.ages, message.ago_s);
-  refresh.soon();
+  refresh.heard(live.lastEventSeen());
   document.title = message.title + ' - Bleedwatch, ' + document.body.dataset.name;
   alarms = message.alarms;
   for (const [alert, event] of [...quieted]) {
@@ -294,7 +307,7 @@ live.listen({
   alive,
   missed,
   rest: () => {
-    $('elsewhere').hidden = false;
+    $('rested').hidden = false;
     document.body.classList.add('stale');
     document.body.classList.remove('live');
   },

@@ -38,6 +38,10 @@ export function seenEvent(id) {
   lastEvent = Math.max(lastEvent, id);
 }
 
+export function lastEventSeen() {
+  return lastEvent;
+}
+
 function again() {
   if (source) source.close();
   source = null;

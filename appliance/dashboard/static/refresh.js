@@ -42,7 +42,15 @@ function fetchIn(wait_ms) {
   wanted = setTimeout(() => (under_way ? fetchIn(ALARM_FIRST_MS) : fetchParts()), wait_ms);
 }
 
-// Something has changed.
+let told = 0; // the last alert event that was heard of
+
+// Something has changed. A page of alerts alone does not ask again for each slice that lands.
+export function heard(event) {
+  const alerts_too = event !== told;
+  told = event;
+  if (alerts_too || document.body.dataset.follows !== 'alerts') soon();
+}
+
 export function soon() {
   if (!document.body.dataset.parts || wanted) return;
   fetchIn(Math.max(ALARM_FIRST_MS, began + NOT_MORE_OFTEN_THAN_MS - performance.now()));
