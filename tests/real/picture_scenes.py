@@ -249,7 +249,13 @@ def final_critical(scene: Scene) -> AlertRow:
     assert alert is not None
     scene.acknowledge(alert, "R. Example", before_s=352)
     scene.read(
-        scanned, Outcome.CRITICAL, final=True, step=step(Happening.RAISED, Level.CRITICAL), before_s=340, close=True
+        scanned,
+        Outcome.CRITICAL,
+        final=True,
+        step=step(Happening.RAISED, Level.CRITICAL),
+        side=Side.RIGHT,
+        before_s=340,
+        close=True,
     )
     with scene.ledger.writing() as w:
         append_event(
@@ -287,9 +293,14 @@ def doubted(scene: Scene) -> None:
     """Later slices disagree."""
     scanned = scene.study("PHANTOM^ONE", number=1, before_s=60)
     _whole(scene, scanned, 24, before_s=30)
-    scene.read(scanned, Outcome.CRITICAL, final=False, step=raised(Level.CRITICAL), before_s=29)
+    scene.read(scanned, Outcome.CRITICAL, final=False, step=raised(Level.CRITICAL), side=Side.RIGHT, before_s=29)
     scene.read(
-        scanned, Outcome.REVIEW, final=False, step=step(Happening.DOUBTED, Level.CRITICAL, final=False), before_s=9
+        scanned,
+        Outcome.REVIEW,
+        final=False,
+        step=step(Happening.DOUBTED, Level.CRITICAL, final=False),
+        side=Side.RIGHT,
+        before_s=9,
     )
 
 
@@ -349,9 +360,13 @@ def busy(scene: Scene) -> None:
     """Two hundred studies, and names of all kinds."""
     for number in range(1, 201):
         name = NAMES[number % len(NAMES)] if number % 7 == 0 else f"SAMPLE^{number}"
-        scanned = scene.study(name, number=100 + number, before_s=60.0 * number)
-        if number % 5 == 0:
-            scene.close(scanned, Outcome.NOT_ANALYSED, (("no-head", {"why": "-"}),), before_s=60.0 * number - 30)
+        other = number % 5 == 0
+        scanned = scene.study(
+            name, number=100 + number, before_s=60.0 * number, may_be_head=not other,
+            verdict=SeriesVerdict.DECLINED if other else SeriesVerdict.READ,
+        )  # fmt: skip
+        if other:
+            scene.close(scanned, Outcome.NOT_ANALYSED, (("no-head", {"why": "neck"}),), before_s=60.0 * number - 30)
             continue
         scene.land(scanned, [0.02] * 4, before_s=60.0 * number - 20, hu=[np.zeros((16, 16), np.int16)] * 4)
         scene.read(

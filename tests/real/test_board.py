@@ -582,7 +582,7 @@ def test_not_analysed_stands_amber_until_a_person_has_seen_it(
         page.wait_for_timeout(600)
         page.click(".alarm.review .ack")
         page.wait_for_selector(".calm")
-        assert "Seen by R. Example" in page.inner_text("#today")
+        until(page, "document.getElementById('today').textContent.includes('Seen by R. Example')", within_s=1.0)
     with ledger.reading() as r:
         seen = study_by_id(r, study.study_id)
     assert seen is not None
