@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from appliance.core.status import PROGRAMS
 from appliance.core.times import Now
@@ -31,7 +31,6 @@ from appliance.settings import commented_toml
 from tests.real.appliance import settings_text
 from tests.real.service_manager import ROOT, listening, log_of, started, wait_until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 STOP_WITHIN_S = 5.0  # TimeoutStopSec of the units: after that the program would be killed
 SYSTEMD = ROOT / "systemd"
 
@@ -227,13 +226,10 @@ def test_a_manager_that_is_gone_or_does_not_read_costs_nothing(tmp_path: Path) -
 # -- ending ----------------------------------------------------------------------------------------------
 
 
-def test_the_dashboard_ends_in_time_with_pages_open(config: Path) -> None:
+def test_the_dashboard_ends_in_time_with_pages_open(config: Path, browser: Any) -> None:
     port = port_of(config)
-    with listening() as manager, started(config, "dashboard", manager=manager) as process, sync_playwright() as driver:
+    with listening() as manager, started(config, "dashboard", manager=manager) as process:
         manager.wait_for("READY=1")
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        )
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/", wait_until="domcontentloaded")
         wait_until(lambda: _open_pages(config) >= 1, within_s=20)
@@ -243,7 +239,7 @@ def test_the_dashboard_ends_in_time_with_pages_open(config: Path) -> None:
         assert took_s < STOP_WITHIN_S
         for stream in streams:
             assert stream.read().endswith(b"\n\n")  # it has an end, and no half message before it
-        browser.close()
+        page.close()
 
 
 def open_stream(port: int, number: int) -> http.client.HTTPResponse:
