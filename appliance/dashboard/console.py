@@ -26,7 +26,7 @@ from appliance.dashboard.live.pages import Pages, screen_of
 from appliance.dashboard.live.stream import Hub
 from appliance.dashboard.rendering import Read, Renderer
 from appliance.dashboard.study.pictures import Pictures
-from appliance.records.alerts import events_after, last_event_id
+from appliance.records.alerts import events_after, has_news_after
 from appliance.records.ledger import Ledger
 
 MOST_MISSED: Final = 500
@@ -132,9 +132,9 @@ def make_console(
         with ledger.reading() as r:
             return desk.missed_since(events_after(r, after, MOST_MISSED))
 
-    def newest_event() -> int:
+    def has_news(after: int) -> bool:
         with ledger.reading() as r:
-            return last_event_id(r)
+            return has_news_after(r, after)
 
     def wall() -> tuple[str, str]:
         at = renderer.calendar.at(clock().wall_ns)
@@ -142,7 +142,7 @@ def make_console(
 
     hub = Hub(
         version=lambda: in_reader(ledger.data_version),
-        newest=lambda: in_reader(newest_event),
+        has_news=lambda after: in_reader(lambda: has_news(after)),
         render=lambda: in_reader(lambda: renderer.snapshot(clock())),
         missed=lambda after: in_reader(lambda: missed_words(after)),
         monotonic_s=lambda: clock().monotonic_s,

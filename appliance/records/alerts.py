@@ -119,6 +119,12 @@ def last_event_id(r: Connection) -> int:
     return r.execute(sa.select(sa.func.max(alert_event.c.id))).scalar() or 0
 
 
+def has_news_after(r: Connection, event_id: int) -> bool:
+    """Whether anything has happened to an alert since that event, but that somebody has been told."""
+    newer, told = alert_event.c.id > event_id, alert_event.c.kind == Happening.DELIVERED
+    return r.execute(sa.select(alert_event.c.id).where(newer, ~told).limit(1)).first() is not None
+
+
 def open_alerts(r: Connection) -> list[AlertRow]:
     """The alerts that nobody has answered, and the faults that are not mended. The newest first."""
     return _many(r, alert.c.open)

@@ -28,9 +28,11 @@ from tests.real.browsing import station, until, wait_for
 from tests.real.scenes import Scanned, Scene, hump, raised, step
 
 MS = 1000.0
-PAINTED_AT_MOST_MS = 1000.0
+PAINTED_P95_MS, PAINTED_AT_MOST_MS = 250.0, 1000.0
 EVIDENCE_PAINTED_P95_MS = 600.0
 ALERTS_MEASURED = 25
+ATTEMPTS = 3
+"""Four pages are drawn by one machine here, beside whatever else it does: noise adds time and never takes any away."""
 EXAMS_MEASURED = 10
 RATE_HZ = 10.0
 
@@ -234,7 +236,7 @@ def painted_ms(pages: list[Any], key: str, since_ns: int) -> list[float]:
     return [page.evaluate(f"window.paints[{key!r}]") - since_ns / 1e6 for page in pages]
 
 
-def test_a_committed_alert_is_painted_on_four_pages_within_a_second(
+def test_a_committed_alert_is_painted_on_four_pages_within_a_quarter_of_a_second(
     browser: Any, make_programs: MakePrograms, capsys: pytest.CaptureFixture[str]
 ) -> None:
     box = make_programs("dashboard")
@@ -244,17 +246,20 @@ def test_a_committed_alert_is_painted_on_four_pages_within_a_second(
         pages = [open_pages.enter_context(station(browser, box.address + place, name="")) for place in places]
         for page in pages:
             page.evaluate(NOTE_PAINTS)
-        took_ms = [
-            one for number in range(1, ALERTS_MEASURED + 1) for one in one_alert_painted_ms(scene, pages, number)
-        ]
-    p50, p95 = np.percentile(took_ms, [50, 95])
-    with capsys.disabled():
-        # A figure, not a bound: four pages drawn in software by one machine say more of the machine than of the box.
-        print(
-            f"\ncommitted to painted, {len(took_ms)} paints on {len(pages)} pages, {os.cpu_count()} cores: "
-            f"p50 {p50:.0f}, p95 {p95:.0f}, longest {max(took_ms):.0f} ms"
-        )
-    assert max(took_ms) <= PAINTED_AT_MOST_MS
+        for attempt in range(ATTEMPTS):
+            took_ms: list[float] = []
+            for number in range(1, ALERTS_MEASURED + 1):
+                took_ms += one_alert_painted_ms(scene, pages, 100 * attempt + number)
+            p50, p95 = np.percentile(took_ms, [50, 95])
+            with capsys.disabled():
+                print(
+                    f"\ncommitted to painted, {len(took_ms)} paints on {len(pages)} pages, {os.cpu_count()} cores: "
+                    f"p50 {p50:.0f}, p95 {p95:.0f}, longest {max(took_ms):.0f} ms"
+                )
+            assert max(took_ms) <= PAINTED_AT_MOST_MS
+            if p95 <= PAINTED_P95_MS:
+                return
+    raise AssertionError(f"p95 was above {PAINTED_P95_MS:g} ms each time")
 
 
 def one_alert_painted_ms(scene: Scene, pages: list[Any], number: int) -> list[float]:

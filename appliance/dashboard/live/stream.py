@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 0.05
 RENDER_AT_LEAST_EVERY_S: Final = 2.0
 STRIPS_EVERY_S: Final = 0.25
-"""What lands without a word of an alert is painted together: a strip may take half a second, an alarm may not wait for it."""
+"""What lands, and who has been told, is painted together: it may take half a second, an alarm may not wait for it."""
 ALIVE_EVERY_S: Final = 1.0
 AFTER_ERROR_S: Final = 1.0
 LEDGER_ANSWERS_WITHIN_S: Final = 5.0
@@ -69,14 +69,14 @@ class Hub:
         self,
         *,
         version: Callable[[], Awaitable[int]],
-        newest: Callable[[], Awaitable[int]],
+        has_news: Callable[[int], Awaitable[bool]],
         render: Callable[[], Awaitable[Snapshot]],
         missed: Callable[[int], Awaitable[str]],
         monotonic_s: Callable[[], float],
         wall: Callable[[], tuple[str, str]],
     ) -> None:
         self._version = version
-        self._newest = newest
+        self._has_news = has_news
         self._render = render
         self._missed = missed
         self._monotonic_s = monotonic_s
@@ -123,11 +123,11 @@ class Hub:
         self._looked_s = self._monotonic_s()
 
     async def _may_wait(self, now_s: float) -> bool:
-        """Whether what has changed is no word of an alert, and the last paint is not long ago."""
+        """Whether what has changed is no news of an alert, and the last paint is not long ago."""
         shown = self._shown
         if shown is None or now_s - shown.made_s >= STRIPS_EVERY_S:
             return False
-        return await self._newest() == shown.last_event_id
+        return not await self._has_news(shown.last_event_id)
 
     def answers(self, monotonic_s: float) -> bool:
         """Whether the ledger has answered lately."""

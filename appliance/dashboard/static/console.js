@@ -136,7 +136,7 @@ function focusNext() {
   if (next) next.focus();
 }
 
-// An alarm is on the screen before the lists below it are written anew.
+// An alarm is on all screens of the box before the lists below it are written anew, and before anybody says so.
 const LISTS = ['landing', 'today'];
 const ALARM_FIRST_MS = 120;
 const lists = new Map();
@@ -168,7 +168,7 @@ function paint(message) {
   chooseSound();
   sayAloud();
   focusNext();
-  requestAnimationFrame(() => requestAnimationFrame(report));
+  requestAnimationFrame(() => setTimeout(report, ALARM_FIRST_MS));
 }
 
 function alive(said) {
