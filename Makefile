@@ -8,7 +8,7 @@ LOCK    = uv pip compile pyproject.toml --universal --python-version 3.11 --gene
           --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-setup demo install test pictures check lint types contracts licences lock clean
+.PHONY: help setup build-setup train-setup python310 demo install test pictures check lint types contracts licences lock clean
 
 help:  ## What can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $@
 
 setup: $(STAMP)  ## The virtual environment with the product and its checks: no GPU, no torch
+
+build-setup: $(STAMP)  ## Adds what `build_engine.py` needs, on the processor: no GPU
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build]'
 
 train-setup: $(STAMP)  ## Adds torch, for `bleedwatch train`
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
@@ -54,6 +57,13 @@ types: $(STAMP)
 contracts: $(STAMP)
 	$(BIN)/lint-imports
 
+PYTHON310 ?= python3.10
+
+python310:  ## That what meets TensorRT loads under Python 3.10 with numpy alone (in an environment of its own)
+	$(PYTHON310) -m venv .venv-310
+	.venv-310/bin/python -m pip install --quiet --disable-pip-version-check 'numpy==1.26.*'
+	.venv-310/bin/python tests/under_python310.py
+
 licences: requirements.lock  ## No GPL in what ships: an environment of its own, made from the lock
 	$(PYTHON) -m venv .venv-licences
 	.venv-licences/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -64,4 +74,4 @@ lock:  ## Makes both locks anew: of this house, and of a box (needs uv)
 	$(LOCK) --constraint requirements.lock -o requirements-box.lock
 
 clean:  ## Removes the environments and caches
-	rm -rf $(VENV) .venv-licences .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-310 .venv-licences .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Installs or upgrades Bleedwatch on this machine, as root: `make install`. Settings and records stay as they are.
-# PREFIX: where the program stands, /opt/bleedwatch by default. PYTHON: 3.11 to 3.13, python3 by default.
+# PREFIX: where the program stands, /opt/bleedwatch by default. PYTHON: 3.11 to 3.13, python3 by default. EXTRAS=build adds
+# what makes an engine ready for a graphics card; upgrades keep it, until EXTRAS= names none.
 set -eu
 umask 022
 
 prefix=${PREFIX:-/opt/bleedwatch}
 python=${PYTHON:-python3}
+extras=${EXTRAS-$(cat "$prefix/extras" 2>/dev/null || :)}
 config=/etc/bleedwatch/bleedwatch.toml
 here=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -36,6 +38,7 @@ cp -R "$here/appliance" "$here/engines" "$here/pyproject.toml" "$here/README.md"
 pip() { "$prefix/venv.new/bin/python" -m pip "$@" --quiet --disable-pip-version-check; }
 pip install --require-hashes -r "$here/requirements-box.lock"
 pip install --no-deps "$work/source"
+[ -z "$extras" ] || pip install "$work/source[$extras]"
 sed -i "1s|$prefix/venv.new/|$prefix/venv/|" "$prefix/venv.new/bin/bleedwatch" # where it will stand
 
 say "User, folders, settings ..."
@@ -72,6 +75,8 @@ if ! runuser -u bleedwatch -- "$prefix/venv/bin/bleedwatch" db upgrade --config 
 fi
 
 ln -sf "$prefix/venv/bin/bleedwatch" /usr/local/bin/bleedwatch
+install -m 644 "$here/build_engine.py" "$prefix/build_engine.py"
+printf '%s\n' "$extras" >"$prefix/extras"
 units=/usr/local/lib/systemd/system
 install -d "$units/bleedwatch-.service.d"
 install -m 644 "$here/systemd/bleedwatch-.service.d/10-appliance.conf" "$units/bleedwatch-.service.d/"

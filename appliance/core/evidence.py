@@ -57,17 +57,22 @@ def soft_dice(one: NDArray[np.uint8], other: NDArray[np.uint8], shift_cells: tup
 
 
 def heat_overlap(lower: SliceRow, upper: SliceRow) -> float:
-    """Soft Dice of two slices' heat maps, each put where it lies in the patient.
+    """Soft Dice of two slices' heat maps, each put where it lies in the patient."""
+    return soft_dice(scored_of(lower).heat, scored_of(upper).heat, cells_apart(lower, upper))
+
+
+def cells_apart(lower: SliceRow, upper: SliceRow) -> tuple[int, int]:
+    """How many cells (rows, columns) the second slice's heat map lies from the first's in the patient.
 
     Each map is centred on its own slice's skull; at the base that centre jumps by centimetres from slice to slice, so
     maps laid on each other as they are would agree on a place that is two.
     """
-    one, other = scored_of(lower), scored_of(upper)
+    one = scored_of(lower)
     cell_mm = one.box.side_mm / one.heat.shape[0]
     apart_mm = np.subtract(box_centre_mm(upper), box_centre_mm(lower))
     down = float(np.dot(apart_mm, lower.geometry.column_direction))
     along = float(np.dot(apart_mm, lower.geometry.row_direction))
-    return soft_dice(one.heat, other.heat, (round(down / cell_mm), round(along / cell_mm)))
+    return round(down / cell_mm), round(along / cell_mm)
 
 
 def box_centre_mm(row: SliceRow) -> NDArray[np.float64]:

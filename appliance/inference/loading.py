@@ -5,19 +5,20 @@ from pathlib import Path
 
 from appliance.core.engine import EngineCard
 from appliance.inference.backend import Backend
-from appliance.inference.golden import check_golden
-from appliance.inference.manifest import EngineRefused, read_engine
+from appliance.inference.golden import GoldenTest
+from appliance.inference.manifest import EngineFiles, EngineRefused, read_engine
 from appliance.inference.onnxruntime_backend import THREADS, OnnxRuntimeBackend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedEngine:
-    """An engine that may serve. `golden_distance`: the largest of its golden test in logits, within `golden_allowed`."""
+    """An engine that may serve, on the processor. `golden_distance`: the largest of its golden test in logits."""
 
     card: EngineCard
     backend: Backend
+    files: EngineFiles
+    golden: GoldenTest
     golden_distance: float
-    golden_allowed: float
 
 
 def load_engine(folder: Path, *, threads: int = THREADS) -> LoadedEngine:
@@ -25,10 +26,9 @@ def load_engine(folder: Path, *, threads: int = THREADS) -> LoadedEngine:
     files = read_engine(folder)
     backend = OnnxRuntimeBackend(files, threads)
     try:
-        distance = check_golden(files, backend)
+        golden = GoldenTest(files, files.tolerance_logit)
+        distance = golden.hold_all(backend)
     except EngineRefused:
         backend.close()
         raise
-    return LoadedEngine(
-        card=files.card, backend=backend, golden_distance=distance, golden_allowed=files.tolerance_logit
-    )
+    return LoadedEngine(card=files.card, backend=backend, files=files, golden=golden, golden_distance=distance)

@@ -49,7 +49,7 @@ def look_at_onnx(data: bytes) -> OnnxFacts:
     waiting: list[tuple[str, memoryview]] = [("model", memoryview(data))]
     while waiting:
         message, part = waiting.pop()
-        for field, value in _fields(part):
+        for field, value in message_fields(part):
             inner = _INNER[message].get(field)
             if inner and isinstance(value, memoryview):
                 has_graph = has_graph or message == "model"
@@ -66,12 +66,12 @@ def look_at_onnx(data: bytes) -> OnnxFacts:
 
 
 def _plain_opset(part: memoryview) -> int:
-    found = dict(_fields(part))
+    found = dict(message_fields(part))
     domain, version = found.get(_OPSET_DOMAIN, b""), found.get(_OPSET_VERSION, 0)
     return version if isinstance(version, int) and domain in _PLAIN_DOMAINS else 0
 
 
-def _fields(part: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def message_fields(part: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Field numbers and values of one message: an int for a varint, else the bytes."""
     at = 0
     while at < len(part):

@@ -13,6 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,23 +97,36 @@ class FrameReader:
 class LimitedChild:
     """The parent's end of one child. Nothing here blocks but the start itself.
 
-    `python -m module REQUEST_FD ANSWER_FD PARENT_PID` is started; it limits itself before it does anything else.
+    `command REQUEST_FD ANSWER_FD PARENT_PID [LENT_FD ...]` is started; it limits itself before it does anything else.
     OSError if the system gives us no process.
     """
 
-    def __init__(self, module: str, max_answer: int) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        max_answer: int,
+        *,
+        lent_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment`: what the child is told beside ours."""
         request_read, self.request_fd = os.pipe2(os.O_CLOEXEC)
-        self.answer_fd, answer_write = os.pipe2(os.O_CLOEXEC)
+        try:
+            self.answer_fd, answer_write = os.pipe2(os.O_CLOEXEC)
+        except OSError:  # no file more: the two that there are must not stay open for good
+            os.close(request_read)
+            os.close(self.request_fd)
+            raise
         for fd in (self.request_fd, self.answer_fd):
             _widen(fd)
             os.set_blocking(fd, False)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, str(request_read), str(answer_write), str(os.getpid())],
+                [*command, *map(str, (request_read, answer_write, os.getpid(), *lent_fds))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=(request_read, answer_write),
-                env=_environment(),
+                pass_fds=(request_read, answer_write, *lent_fds),
+                env={**_environment(), **(environment or {})},
             )
         except OSError:
             os.close(self.request_fd)
@@ -129,6 +143,11 @@ class LimitedChild:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """As `subprocess` says it; None while it lives, or hangs in the kernel after `kill`."""
+        return self._process.poll()
 
     @property
     def wants_to_write(self) -> bool:
@@ -169,13 +188,16 @@ class LimitedChild:
                 return frames or None
             frames += self._incoming.feed(piece)
 
-    def kill(self) -> None:
-        """Ends the child at once and closes its pipes. May be called again."""
+    def kill(self, grace_s: float = 0.0) -> None:
+        """Closes its pipes and ends the child, if it has not ended by itself after `grace_s`. May be called again."""
         if self._closed:
             return
         self._closed = True
         os.close(self.request_fd)
         os.close(self.answer_fd)
+        if grace_s:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_s)
         self._process.kill()
         try:
             self._process.wait(_KILL_WAIT_S)
@@ -197,16 +219,18 @@ def _environment() -> dict[str, str]:
 
 
 def limit_myself(limits: Limits) -> None:
-    """In the child, before anything else: less memory, no files written, no core dumps, few open files.
-
-    When the machine runs out of memory the kernel takes a child first: its parent gets over it.
-    """
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as first_to_go:
-        first_to_go.write(str(_FIRST_TO_GO))
+    """In the child, before anything else: less memory, no files written, no core dumps, few open files."""
+    first_to_go()
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+
+
+def first_to_go() -> None:
+    """In the child: when the machine runs out of memory the kernel takes it first; its parent gets over it."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write(str(_FIRST_TO_GO))
 
 
 def allow_cpu(limits: Limits) -> None:

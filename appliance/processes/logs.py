@@ -6,9 +6,11 @@ import logging
 import sys
 import threading
 import warnings
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
+
+_UTC: Final = timezone.utc  # by this name Python 3.10 has it too, which runs the child of the graphics card
 
 
 class _JsonLines(logging.Formatter):
@@ -18,7 +20,7 @@ class _JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "at": datetime.fromtimestamp(record.created, _UTC).isoformat(timespec="milliseconds"),
             "program": self._program,
             "level": record.levelname,
             "event": record.getMessage(),

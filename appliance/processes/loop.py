@@ -16,18 +16,19 @@ def run_ticks(
     rest: Callable[[], None],
     beat: Callable[[Now], None],
     manager: ServiceManager,
+    hurry: Callable[[], bool] = lambda: False,
 ) -> None:
     """Calls `tick` until `stop` is set, and `beat` once a second after a tick that came back.
 
     The service manager hears of each tick that came back, and of the end when it begins: a tick that hangs is silent.
 
-    `rest` waits for the next reason to work, a few milliseconds to a tenth of a second.
+    `hurry`: whether the beat has something to say that cannot wait; `rest` waits for the next reason to work, a few milliseconds to a tenth of a second.
     """
     last_beat_s = float("-inf")
     while not stop.is_set():
         moment = now()
         tick(moment)
-        if moment.monotonic_s - last_beat_s >= BEAT_S:
+        if moment.monotonic_s - last_beat_s >= BEAT_S or hurry():
             last_beat_s = moment.monotonic_s
             beat(moment)
         manager.turned(moment)

@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from appliance.core.status import PageSeen, ProgramStatus
+from appliance.core.status import PageSeen, ProgramStatus, Unrecorded
 from appliance.core.times import Now
 from appliance.processes.clock import now
 
@@ -53,7 +53,9 @@ class StatusFile:
         pages: tuple[PageSeen, ...] = (),
         faults: tuple[str, ...] = (),
         facts: dict[str, str | int | float] | None = None,
+        unrecorded: tuple[Unrecorded, ...] = (),
     ) -> None:
+        """One beat, or at once what cannot wait for the next."""
         status = ProgramStatus(
             program=self._program,
             pid=os.getpid(),
@@ -63,6 +65,7 @@ class StatusFile:
             faults=faults,
             pages=pages,
             facts=facts or {},
+            unrecorded=unrecorded,
         )
         try:
             write_status(self._runtime, status)

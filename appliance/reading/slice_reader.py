@@ -1,5 +1,7 @@
-"""One slice, from Hounsfield values to a score. Depends on the slice alone, so no order of arrival can change it."""
+"""Slices, from Hounsfield values to scores. Each depends on itself alone, so no order of arrival can change it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -11,9 +13,20 @@ from appliance.core.headers import SliceGeometry
 from appliance.core.reads import Hounsfield
 from appliance.core.slices import BoxPlace, SliceScore
 from appliance.core.words import LABELS, Label
-from appliance.exams.head_ct.anatomy import find_anatomy
+from appliance.exams.head_ct.anatomy import Anatomy, find_anatomy
+from appliance.inference.backend import Answer, Backend
 from appliance.inference.loading import LoadedEngine
 from appliance.reading.prepare import head_box, heat_cell_to_pixel, prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSlice:
+    """A slice that the engine may be asked for: `image` float32 [1, channels, size, size]. `ms` so far, by part."""
+
+    image: NDArray[np.float32]
+    anatomy: Anatomy
+    geometry: SliceGeometry
+    ms: dict[str, float]
 
 
 def read_slice(engine: LoadedEngine, hu: Hounsfield, geometry: SliceGeometry) -> SliceScore:
@@ -21,34 +34,52 @@ def read_slice(engine: LoadedEngine, hu: Hounsfield, geometry: SliceGeometry) ->
 
     Fault `engine-fault` if the engine does not answer, or `hu` has another shape than `geometry` says.
     """
+    return score_slices([prepare_slice(hu, geometry, engine.card)], engine.backend, engine.card)[0]
+
+
+def prepare_slice(hu: Hounsfield, geometry: SliceGeometry, card: EngineCard) -> PreparedSlice:
+    """All that comes before the engine. Fault `engine-fault` if `hu` has another shape than `geometry` says."""
     if hu.shape != (geometry.rows, geometry.columns):
         said = f"the stored picture is {hu.shape}, its header says {(geometry.rows, geometry.columns)}"
         raise Fault("engine-fault", said)
     begin_s = perf_counter()
     anatomy = find_anatomy(hu, geometry.pixel_mm)
     found_s = perf_counter()
-    image = prepare(hu, geometry.pixel_mm, anatomy, engine.card.input)
-    prepared_s = perf_counter()
-    answer = engine.backend.run(image)
-    answered_s = perf_counter()
-    box = head_box(anatomy, engine.card.input)
+    image = prepare(hu, geometry.pixel_mm, anatomy, card.input)
+    ms = {"anatomy": (found_s - begin_s) * 1000, "prepare": (perf_counter() - found_s) * 1000}
+    return PreparedSlice(image=image, anatomy=anatomy, geometry=geometry, ms=ms)
+
+
+def score_slices(slices: Sequence[PreparedSlice], backend: Backend, card: EngineCard) -> list[SliceScore]:
+    """Their scores in their order, asked for at once; up to `backend.max_batch`, of any series. Faults as `Backend.run`.
+
+    A slice of a batch is given its share of the engine's time.
+    """
+    begin_s = perf_counter()
+    if len(slices) == 1:
+        answers = [backend.run(slices[0].image)]
+    else:
+        answers = backend.run_many(np.concatenate([one.image for one in slices]))
+    share_ms = (perf_counter() - begin_s) * 1000 / len(slices)
+    return [_score(one, answer, share_ms, backend.name, card) for one, answer in zip(slices, answers, strict=True)]
+
+
+def _score(read: PreparedSlice, answer: Answer, engine_ms: float, backend: str, card: EngineCard) -> SliceScore:
+    box = head_box(read.anatomy, card.input)
     any_logits = answer.heat[LABELS.index(Label.ANY)]
     heat = _as_8_bit(any_logits)
     return SliceScore(
         logits=answer.logits,
         embedding=answer.embedding,
         heat=heat,
-        probabilities=probabilities(calibrated(answer.logits, engine.card)),
+        probabilities=probabilities(calibrated(answer.logits, card)),
         box=box,
-        peak_rc=_peak(any_logits, heat, box, geometry),
-        has_brain=anatomy.has_brain_in_skull,
-        brain_hu=anatomy.brain_median_hu,
-        skull_area_mm2=anatomy.skull_area_mm2,
-        ms={
-            "anatomy": (found_s - begin_s) * 1000,
-            "prepare": (prepared_s - found_s) * 1000,
-            "engine": (answered_s - prepared_s) * 1000,
-        },
+        peak_rc=_peak(any_logits, heat, box, read.geometry),
+        has_brain=read.anatomy.has_brain_in_skull,
+        brain_hu=read.anatomy.brain_median_hu,
+        skull_area_mm2=read.anatomy.skull_area_mm2,
+        ms={**read.ms, "engine": engine_ms},
+        backend=backend,
     )
 
 

@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from appliance.core.evidence import early_evidence
-from appliance.core.headers import SliceGeometry
 from appliance.core.ledger import SliceRow
-from appliance.core.slices import SliceScore
 from appliance.core.words import KINDS, LABELS
 from appliance.exams.head_ct.anatomy import find_anatomy
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.phantoms.bleeds import draw_bleeds
 from appliance.phantoms.exam import HELD_OUT_SEED, PhantomExam, draw_scanner, render
 from appliance.reading.exam_reader import read_exam
+from appliance.reading.phantom_rows import phantom_geometry, phantom_row
 from appliance.reading.prepare import head_crop
 from appliance.reading.slice_reader import read_slice
 
@@ -84,8 +83,8 @@ def score_exam(engine: LoadedEngine, exam: PhantomExam) -> ExamScore:
     """Read every slice of a phantom exam as it would be read live."""
     rows = []
     for index, hu in enumerate(exam.hu):
-        geometry = _geometry(exam, index)
-        rows.append(_row(index, geometry, read_slice(engine, hu, geometry)))
+        geometry = phantom_geometry(exam, index)
+        rows.append(phantom_row(index, geometry, read_slice(engine, hu, geometry)))
     return ExamScore(
         seed=exam.seed,
         rows=tuple(rows),
@@ -176,42 +175,6 @@ def figures(scores: list[ExamScore], engine: LoadedEngine) -> dict[str, float]:
 def slice_logits(score: ExamScore) -> NDArray[np.float64]:
     """Return the raw logits [n, 6] of an exam's slices."""
     return np.array([row.score.logits for row in score.rows if row.score is not None], dtype=np.float64)
-
-
-def _geometry(exam: PhantomExam, index: int) -> SliceGeometry:
-    rows, columns = exam.hu.shape[1:]
-    place = float(exam.positions_mm[index])
-    corner = (-0.5 * (columns - 1) * exam.pixel_mm, -0.5 * (rows - 1) * exam.pixel_mm, place)
-    return SliceGeometry(
-        rows=rows,
-        columns=columns,
-        pixel_mm=(exam.pixel_mm, exam.pixel_mm),
-        row_direction=(1.0, 0.0, 0.0),
-        column_direction=(0.0, 1.0, 0.0),
-        corner_mm=corner,
-        position_mm=place,
-        tilt_deg=0.0,
-        thickness_mm=exam.scanner.thickness_mm,
-    )
-
-
-def _row(index: int, geometry: SliceGeometry, score: SliceScore) -> SliceRow:
-    return SliceRow(
-        id=index + 1,
-        series_id=1,
-        sop_uid=f"{index:04d}",
-        pixel_sha256=f"{index:064x}",
-        file_sha256=f"{index:064x}",
-        stored="",
-        geometry=geometry,
-        instance_number=index + 1,
-        acquisition_number=None,
-        acquired="",
-        corrections=(),
-        landed_ns=0,
-        score=score,
-        ms={},
-    )
 
 
 @click.command()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from appliance.core.alerts import Happening
 from appliance.core.escalation import EscalationPolicy, EscalationStep
 from appliance.core.ledger import AlertEventRow, AlertRow
 from appliance.core.quiet import WorkingTime
+from appliance.core.times import Now
 from appliance.core.words import Level, Outcome, SeriesVerdict
+from appliance.processes.clock import now
 from appliance.records.alerts import append_event, events_of, open_alerts
 from appliance.records.engines import record_engine_event
 from appliance.records.ledger import Ledger
@@ -21,6 +23,7 @@ from tests.real.browsing import station, until, wait_for
 from tests.real.scenes import S, Scene, hump, raised, step
 from tests.real.served import CONFIG, Served, served
 
+WEDNESDAY_NOON_NS = round(datetime(2026, 3, 4, 12, tzinfo=UTC).timestamp()) * S
 POLICY = EscalationPolicy(
     steps=(
         EscalationStep(name="stroke team", after_s=120, channels=("pager",)),
@@ -103,27 +106,31 @@ def test_an_empty_day_says_when_something_landed_last(browser: Any, board: Serve
 def test_nothing_landed_in_working_time_is_a_violet_band_that_goes_by_itself(
     browser: Any, ledger_path: Path, ledger: Ledger, scene: Scene
 ) -> None:
-    """The hours are laid round this moment, in a zone where it is a weekday."""
+    """The box's wall clock shows noon of a Wednesday, whenever this runs."""
+    ahead_ns = WEDNESDAY_NOON_NS - time.time_ns()
+
+    def wednesday() -> Now:
+        at = now()
+        return replace(at, wall_ns=at.wall_ns + ahead_ns)
+
+    scene.now_ns = wednesday().wall_ns
     closed_one(scene, before_s=3 * 3600 + 660)
-    utc = datetime.now(UTC)
-    hours = next(h for h in range(-11, 13) if (at := utc + timedelta(hours=h)).weekday() < 5 and 8 <= at.hour < 22)
-    zone = f"Etc/GMT{-hours:+d}" if hours else "Etc/GMT"
-    rule = WorkingTime(from_hour=0, to_hour=24, quiet_h=3.0)
+    on = replace(CONFIG, time_zone="Etc/GMT", working_time=WorkingTime(from_hour=0, to_hour=24, quiet_h=3.0))
+    off = replace(on, working_time=WorkingTime(from_hour=0, to_hour=24, quiet_h=0))
+    with served(ledger_path, scene.store, config=off, clock=wednesday) as board:
+        wait_for(lambda: board.beats >= 3)
+        assert "nothing-landed" not in codes(ledger)
     with (
-        served(ledger_path, scene.store, config=replace(CONFIG, time_zone=zone, working_time=rule)) as board,
+        served(ledger_path, scene.store, config=on, clock=wednesday) as board,
         station(browser, board.address) as page,
     ):
         until(page, "document.querySelector('#bands .band') !== null", within_s=8)
         assert "Nothing has landed for 3 h 11. That is unusual at this hour." in page.inner_text("#bands")
         assert page.locator("#bands .blind").count() == 0
         assert page.inner_text(".calm h1") == "Watching"
-        scene.now_ns = time.time_ns()
+        scene.now_ns = wednesday().wall_ns
         scene.land(scene.study("PHANTOM^ONE", number=1), [0.02], before_s=0)
         until(page, "document.querySelector('#bands .band') === null", within_s=8)
-    off = replace(CONFIG, time_zone=zone, working_time=replace(rule, quiet_h=0))
-    with served(ledger_path, scene.store, config=off) as board:
-        wait_for(lambda: board.beats >= 3)
-        assert "nothing-landed" not in codes(ledger)
 
 
 def test_a_page_that_has_heard_nothing_asks_and_is_lost_after_five_seconds(

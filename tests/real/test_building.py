@@ -1,0 +1,247 @@
+"""From FP32 to FP16 on the processor: what becomes of the graph, and which engines the gate lets through."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance.core.errors import Fault
+from appliance.inference.manifest import EngineFiles, read_engine
+from appliance.inference.onnxruntime_backend import session_options
+from appliance.inference.plan_files import LOGIT_MOST
+from appliance.inference.runtime import ort
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: the build extra adds it")
+pytest.importorskip("onnxconverter_common", reason="onnxconverter-common is not installed: the build extra adds it")
+
+from appliance.building.cpu_gate import ACTIVATION_MOST, GateBroken, Reference, gate_fp16, gate_fp32, make_reference  # noqa: E402
+from appliance.building.emulation import rounding  # noqa: E402
+from appliance.building.gate_set import GateSet, make_gate_set  # noqa: E402
+from appliance.building.graphs import GraphRefused, ends_of, to_fp16, with_free_batch  # noqa: E402
+from appliance.building.steps import GateFailed, Wish, prepare  # noqa: E402
+
+FOLDER = Path(__file__).parents[2] / "engines" / "head-ct"
+FLOAT, HALF = 1, 10
+FEW = 40
+"""Slices of one head and its twin: enough for tests of what follows from a gate."""
+
+
+@pytest.fixture(scope="module")
+def files() -> EngineFiles:
+    return read_engine(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def free(files: EngineFiles) -> Any:
+    return with_free_batch(files.model)
+
+
+@pytest.fixture(scope="module")
+def half(free: Any) -> Any:
+    return to_fp16(free)
+
+
+@pytest.fixture(scope="module")
+def pictures(files: EngineFiles) -> GateSet:
+    return make_gate_set(files, slices_least=FEW)
+
+
+def types_of(model: Any) -> dict[str, int]:
+    """The type of each value and weight of a model."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    values = {one.name: one.type.tensor_type.elem_type for one in (*graph.value_info, *graph.input, *graph.output)}
+    return values | {one.name: one.data_type for one in graph.initializer}
+
+
+def session_of(model: Any) -> Any:
+    return ort.InferenceSession(model.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"])
+
+
+class TestGraphs:
+    def test_ends_stay_in_fp32_and_the_trunk_does_not(self, half: Any) -> None:
+        types = types_of(half)
+        assert {one.name: types[one.name] for one in (*half.graph.input, *half.graph.output)} == {
+            "image": FLOAT,
+            "logits": FLOAT,
+            "embedding": FLOAT,
+            "heat": FLOAT,
+        }
+        ends = ends_of(half.graph)
+        for node in half.graph.node:
+            if node.op_type == "Cast":
+                continue
+            floats = {types[name] for name in (*node.input, *node.output) if types.get(name) in (FLOAT, HALF)}
+            kept = node.name in ends or node.op_type == "Resize"
+            assert floats == {FLOAT if kept else HALF}, node.name
+        by_name = {node.name: node for node in half.graph.node}
+        assert {"/heat/Conv", "/embed/Gemm", "/global_term/Gemm", "/ReduceMean", "/Exp", "/Log"} <= ends
+        assert "/smooth/smooth.0/Conv" not in ends
+        assert sum(node.op_type == "Conv" for node in by_name.values()) == 15
+
+    def test_nothing_is_cast_down_behind_the_trunk(self, half: Any) -> None:
+        """A value of the ends that went through FP16 would have lost what the ends are kept for."""
+        makers = {name: node for node in half.graph.node for name in node.output}
+        ends = ends_of(half.graph)
+        for node in half.graph.node:
+            if node.op_type == "Cast" and node.attribute[0].i == HALF:
+                maker = makers.get(node.input[0])
+                assert maker is None or maker.op_type == "Resize" or maker.name not in ends, node.name
+
+    def test_half_the_bytes(self, files: EngineFiles, half: Any) -> None:
+        assert len(half.SerializeToString()) < 0.6 * len(files.model)
+
+    def test_any_number_of_slices_gives_what_each_alone_gives(self, files: EngineFiles, free: Any, half: Any) -> None:
+        images = np.random.default_rng(0).random((5, 3, 224, 224), dtype=np.float32)
+        one = ort.InferenceSession(files.model, session_options(1), providers=["CPUExecutionProvider"])
+        alone = [one.run(None, {"image": images[n : n + 1]}) for n in range(5)]
+        for model, most in ((free, 1e-5), (half, LOGIT_MOST)):
+            together = session_of(model).run(None, {"image": images})
+            for index, found in enumerate(together):
+                assert found.dtype == np.float32
+                assert np.abs(found - np.concatenate([part[index] for part in alone])).max() < most
+
+    def test_no_shape_is_worked_out_while_it_runs(self, free: Any) -> None:
+        assert not {node.op_type for node in free.graph.node} & {"Shape", "Slice", "Gather", "Constant"}
+
+    def test_a_reshape_that_mixes_slices_is_refused_by_name(self) -> None:
+        make = onnx.helper
+        graph = make.make_graph(
+            [make.make_node("Reshape", ["x", "shape"], ["y"], name="mixer")],
+            "g",
+            [make.make_tensor_value_info("x", FLOAT, [1, 4])],
+            [make.make_tensor_value_info("y", FLOAT, [2, 2])],
+            [onnx.numpy_helper.from_array(np.array([2, 2]), "shape")],
+        )
+        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+        with pytest.raises(GraphRefused, match=r"mixer \(Reshape\)"):
+            with_free_batch(model.SerializeToString())
+
+    def test_bytes_that_are_no_model_are_refused(self) -> None:
+        with pytest.raises(GraphRefused, match="cannot be read"):
+            with_free_batch(b"no model at all")
+
+    def test_a_weight_of_trunk_and_ends_is_there_in_both_precisions(self) -> None:
+        make = onnx.helper
+        graph = make.make_graph(
+            [
+                make.make_node("Conv", ["x", "w"], ["a"], name="trunk"),
+                make.make_node("Mul", ["a", "k"], ["b"], name="scaled"),
+                make.make_node("Conv", ["b", "w"], ["c"], name="last"),
+                make.make_node("Mul", ["c", "k"], ["y"], name="end"),
+            ],
+            "g",
+            [make.make_tensor_value_info("x", FLOAT, [1, 1, 4, 4])],
+            [make.make_tensor_value_info("y", FLOAT, [1, 1, 4, 4])],
+            [
+                onnx.numpy_helper.from_array(np.full((1, 1, 1, 1), 1.0 / 3.0, np.float32), "w"),
+                onnx.numpy_helper.from_array(np.array(0.1, np.float32), "k"),
+            ],
+        )
+        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+        made = to_fp16(with_free_batch(model.SerializeToString()))
+        types = types_of(made)
+        assert (types["k"], types["k/fp32"], types["w"], types["w/fp32"]) == (HALF, FLOAT, HALF, FLOAT)
+        found = session_of(made).run(None, {"x": np.ones((2, 1, 4, 4), np.float32)})[0]
+        assert found == pytest.approx(0.1 * 0.1 / 9.0, rel=2e-3)
+
+    def test_emulation_rounds_where_fp16_would(self, half: Any) -> None:
+        """Each value between is one that FP16 can hold."""
+        model = rounding(half)
+        shown = [node.output[0] for node in model.graph.node if node.name.endswith("/round/up")]
+        assert sum("Conv" in name for name in shown) == 14  # all but the heat map's
+        for name in shown:
+            model.graph.output.append(onnx.helper.make_tensor_value_info(name, FLOAT, None))
+        image = np.random.default_rng(1).random((1, 3, 224, 224), dtype=np.float32)
+        for name, values in zip(shown, session_of(model).run(shown, {"image": image}), strict=True):
+            assert np.array_equal(values, values.astype(np.float16).astype(np.float32)), name
+
+
+class TestGate:
+    def test_the_shipped_engine_passes_on_all_slices(self, files: EngineFiles, free: Any, half: Any) -> None:
+        """The figures that README gives: python build_engine.py prints them."""
+        told: list[tuple[str, int, int]] = []
+        job = prepare(files, Wish(precision="fp16", max_batch=8), lambda *said: told.append(said), slices_least=200)
+        report = job.order.parity["processor"]
+        print({name: value for name, value in report.items() if name != "why"})
+        assert report["passed"]
+        assert report["golden"] >= 3
+        assert report["slices"] - report["golden"] - report["odd"] >= 200
+        assert report["flips"] == []
+        assert 0 < report["logit"] <= LOGIT_MOST
+        assert 0 < report["slice_p"] <= 0.01
+        assert 0 < report["exam_p"] <= 0.005
+        assert 0.99 <= report["heat_dice"] < 1.0
+        assert 0 < report["activation"] < ACTIVATION_MOST
+        assert {stage for stage, *_ in told} == {"inventing exams", "asking the FP32 engine", "rounding to FP16"}
+        assert all(count <= total for _, count, total in told)
+        bleeding = [exam for exam in job.exams if "bleeding" in exam.name]
+        assert len(bleeding) * 2 == len(job.exams)
+        assert all(exam.counting and exam.brains and exam.pairs for exam in job.exams)
+
+    def test_values_that_grow_too_large_are_named(self, files: EngineFiles, pictures: GateSet) -> None:
+        report = self.gate(louder(files, 1e5), pictures)
+        assert not report["passed"]
+        assert report["why"][0].startswith("values inside the network reach")
+        assert "/stem/stem.0/Conv" in report["why"][0]
+        assert report["activation"] > ACTIVATION_MOST
+
+    def test_values_past_what_fp16_holds_end_in_no_number(self, files: EngineFiles, pictures: GateSet) -> None:
+        report = self.gate(louder(files, 1e7), pictures)
+        assert not report["passed"]
+        assert any("with what is no number" in why for why in report["why"])
+
+    def test_weights_below_what_fp16_holds_are_named(self, files: EngineFiles, pictures: GateSet) -> None:
+        report = self.gate(louder(files, 2e-6), pictures)
+        assert not report["passed"]
+        assert any(why.startswith("a logit is") for why in report["why"])
+        assert any("weights that FP16 cannot hold: onnx::Conv_167" in why for why in report["why"])
+
+    def test_an_engine_that_answers_with_no_number_is_no_engine(self, files: EngineFiles, pictures: GateSet) -> None:
+        with pytest.raises(Fault, match="no number"):
+            make_reference(louder(files, np.nan), pictures)
+
+    def test_a_gate_that_reads_otherwise_than_the_appliance_does_not_judge(
+        self, files: EngineFiles, pictures: GateSet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from appliance.building import cpu_gate
+
+        true_rule = cpu_gate.rule_of
+        monkeypatch.setattr(cpu_gate, "rule_of", lambda card: replace(true_rule(card), sharpness=2.001))
+        with pytest.raises(GateBroken, match="otherwise than the appliance"):
+            make_reference(files, pictures)
+
+    def test_a_graph_that_does_not_run_is_refused(self, files: EngineFiles, free: Any, pictures: GateSet) -> None:
+        reference = make_reference(files, pictures)
+        with pytest.raises(GraphRefused, match="does not run the graph"):
+            gate_fp32(files, free, replace(reference, images=reference.images[:, :2]))
+
+    def test_a_failed_gate_leaves_no_job(self, files: EngineFiles) -> None:
+        with pytest.raises(GateFailed, match="values inside the network reach") as failed:
+            prepare(louder(files, 1e5), Wish(precision="fp16", max_batch=8), lambda *_: None, slices_least=FEW)
+        assert failed.value.report["why"]
+
+    def test_fp32_is_held_against_itself(self, files: EngineFiles) -> None:
+        job = prepare(louder(files, 1e5), Wish(precision="fp32", max_batch=2), lambda *_: None, slices_least=FEW)
+        report = job.order.parity["processor"]
+        assert report["passed"]
+        assert report["logit"] < 1e-3
+        assert not any(one.data_type == HALF for one in onnx.load_model_from_string(job.graph).graph.initializer)
+
+    @staticmethod
+    def gate(files: EngineFiles, pictures: GateSet) -> dict[str, Any]:
+        graph = with_free_batch(files.model)
+        reference: Reference = make_reference(files, pictures)
+        return gate_fp16(files, graph, to_fp16(graph), pictures, reference)
+
+
+def louder(files: EngineFiles, by: float) -> EngineFiles:
+    """The same engine in exact numbers: its first layer this much louder, the next one as much quieter."""
+    model = onnx.load_model_from_string(files.model)
+    weights = {one.name: one for one in model.graph.initializer}
+    first, second = [node for node in model.graph.node if node.op_type == "Conv"][:2]
+    for name, factor in ((first.input[1], by), (first.input[2], by), (second.input[1], 1.0 / by)):
+        scaled = onnx.numpy_helper.to_array(weights[name]) * np.float32(factor)
+        weights[name].CopyFrom(onnx.numpy_helper.from_array(scaled, name))
+    return replace(files, model=model.SerializeToString())
