@@ -150,16 +150,40 @@ def status(config: Path, as_json: bool) -> None:
     "--with-uids", is_flag=True, help="Name the UIDs of studies, series and key slices, to find the pictures."
 )
 @click.option("--with-identity", is_flag=True, help="Name the patients too. Mind where the output goes.")
+@click.option("--without-alert", is_flag=True,
+              help="Instead, the studies without an alert that somebody has judged: missed bleeds among them.")  # fmt: skip
 def alerts(
-    config: Path, as_json: bool, since: datetime | None, open_only: bool, with_uids: bool, with_identity: bool
-) -> None:
+    config: Path, as_json: bool, since: datetime | None, open_only: bool, with_uids: bool, with_identity: bool,
+    without_alert: bool,
+) -> None:  # fmt: skip
     """List the alerts: who was told, who answered, and how they were judged. No patient is named unless asked for."""
-    from appliance.operations.alerts import run_alerts
+    from appliance.operations.alerts import run_alerts, run_judged
     from appliance.records.alert_export import Depth
 
     depth = Depth.IDENTITY if with_identity else Depth.UIDS if with_uids else Depth.HASHES
     day = None if since is None else since.date()
-    sys.exit(run_alerts(read_settings(config), as_json=as_json, since=day, open_only=open_only, depth=depth))
+    settings = read_settings(config)
+    if without_alert:
+        sys.exit(run_judged(settings, as_json=as_json, since=day, depth=depth))
+    sys.exit(run_alerts(settings, as_json=as_json, since=day, open_only=open_only, depth=depth))
+
+
+@bleedwatch.command()
+@with_config
+@click.argument("study")
+@click.option("--as", "judged", type=click.Choice(["bleed", "no-bleed", "unclear"]), required=True,
+              help="What the scan shows. `bleed`: the box has missed it.")  # fmt: skip
+@click.option("--by", required=True, help="Who has looked at it.")
+def judge(config: Path, study: str, judged: str, by: str) -> None:
+    """Keep what a person says of a STUDY that no alert was raised for.
+
+    STUDY is its number, as at the end of the address of its page (/study/12), or its Study Instance UID. May be said
+    again: the last word counts, all stay on record.
+    """
+    from appliance.operations.judge import run_judge
+    from appliance.processes.clock import now
+
+    sys.exit(run_judge(read_settings(config), study, judged=judged, by=by, clock=now, say=click.echo))
 
 
 @bleedwatch.command()
@@ -186,6 +210,46 @@ def init(config: Path, root: Path, inbox: Path) -> None:
     from appliance.operations.init import write_first_settings
 
     click.echo(write_first_settings(config, root=root, inbox=inbox, engine=default_engine()))
+
+
+@bleedwatch.command()
+@click.option("--quick", is_flag=True, help="Ends within three minutes; fewer values for each figure.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--html", type=click.Path(path_type=Path), default=None, metavar="FILE", help="A report with drawings.")
+@click.option("--against", type=click.Path(path_type=Path), default=None, metavar="FILE",
+              help="Compare with what an earlier --json printed, by ratio.")  # fmt: skip
+@click.option("--engine", type=click.Path(path_type=Path), default=None, help="Another engine folder.")
+@click.option("--plans", type=click.Path(path_type=Path), default=None, metavar="FOLDER",
+              help="Where TensorRT plans lie, if not in the engine's folder.")  # fmt: skip
+@click.option("--python", type=click.Path(path_type=Path), default=None, metavar="FILE",
+              help="The interpreter that has TensorRT, if not this one.")  # fmt: skip
+def benchmark(engine: Path | None, **wished: Any) -> None:
+    """Measure how fast this machine is: the engine, each stage, the whole appliance under a simulated scanner.
+
+    It works on a throw-away folder (TMPDIR chooses the disk) and judges nothing: the exit code is 0 whatever comes out.
+    """
+    from appliance.bench.command import Wish, run_benchmark
+
+    sys.exit(run_benchmark(Wish(engine=engine or default_engine(), **wished)))
+
+
+@bleedwatch.command()
+@click.argument("engine", required=False, default=None, metavar="[ENGINE_DIR]", type=click.Path(path_type=Path))
+@click.option("--manifest", type=click.Path(path_type=Path), default=None, metavar="FILE",
+              help="A table of labelled pictures, rows.csv: see docs/schemas/evaluate.md.")  # fmt: skip
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), default=None, metavar="FOLDER",
+              help="DICOM studies, with labels.csv in it.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines: every picture, every exam, then the summary.")
+@click.option("--html", type=click.Path(path_type=Path), default=None, metavar="FILE",
+              help="A report with plots and the worst failures. It shows patients.")  # fmt: skip
+def evaluate(engine: Path | None, **wished: Any) -> None:
+    """Hold an engine against labelled pictures or exams, read by the code that reads them live.
+
+    It judges nothing: the exit code is 0 whatever comes out. Nothing is stored but the report that was asked for.
+    """
+    from appliance.evaluation.command import Wish, run_evaluate
+
+    sys.exit(run_evaluate(Wish(engine=engine or default_engine(), **wished)))
 
 
 @bleedwatch.command("test-alarm")

@@ -1,12 +1,14 @@
 """One TOML file -> one frozen object, and every fault of the file at once, in words, with its line."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from appliance.core.engine_duty import OnRefused
 from appliance.core.errors import CannotStart
 from appliance.settings_courier import CourierSettings, Place, courier_faults
 from appliance.settings_kinds import Folder, Section
@@ -14,6 +16,7 @@ from appliance.settings_kinds import is_loopback as is_loopback  # also for who 
 
 DEFAULT_PORT = 8642
 DATABASE = "bleedwatch.sqlite"
+PLANS: Final = "plans"
 CHANNEL_KINDS: Final = ("webhook", "email", "command")
 Placed = tuple[Place, dict[str, Any]]
 """A fault with its place in the file."""
@@ -35,10 +38,27 @@ class InboxSettings(Section):
 
 
 class EngineSettings(Section):
-    """Which engine reads."""
+    """Which engine reads, and on what."""
 
     folder: Folder
     threads: int = Field(default=1, ge=1, le=64)
+    backend: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
+    plans: Folder | None = Field(default=None, description="where TensorRT plans lie; else plans in state_folder")
+    python: Folder | None = Field(default=None, description="the interpreter that has TensorRT; else the product's own")
+    precision: Literal["fp16", "fp32"] = "fp16"
+    max_batch: int = Field(default=8, ge=1, le=64, description="most slices that a plan takes at once")
+    on_refused: OnRefused = OnRefused.FALLBACK
+    deadline_s: float = Field(default=0.5, ge=0.05, le=3.0, description="the card's longest time for one answer")
+
+    @property
+    def plans_folder(self) -> Path:
+        """Where plans lie: in the settings of a box never in the engine's folder, which an upgrade replaces."""
+        return self.plans or self.folder / PLANS
+
+    @property
+    def interpreter(self) -> Path:
+        """The Python that has TensorRT."""
+        return self.python or Path(sys.executable)
 
 
 class DashboardSettings(Section):
@@ -76,10 +96,21 @@ class Settings(Section):
     state_folder: Folder = Field(description="the ledger and what is set aside; a local disk, never a network share")
     store_folder: Folder = Field(description="pixels at rest")
     runtime_folder: Folder = Field(description="status files; best in memory")
+    ballast_mib: int = Field(
+        default=64, ge=1, le=4096, description="given up when the disk is full, so that a bleed is written"
+    )
     inbox: InboxSettings
     engine: EngineSettings
     dashboard: DashboardSettings = DashboardSettings()
     courier: CourierSettings = CourierSettings()
+
+    @field_validator("engine")
+    @classmethod
+    def _plans_beside_the_ledger(cls, engine: EngineSettings, others: ValidationInfo) -> EngineSettings:
+        """Where the programs may write, and what an upgrade leaves alone. Without a good state_folder nothing is read."""
+        if engine.plans or "state_folder" not in others.data:
+            return engine
+        return engine.model_copy(update={"plans": others.data["state_folder"] / PLANS})
 
     @property
     def database(self) -> Path:
@@ -196,6 +227,7 @@ def commented_toml(*, root: Path, inbox: Path, engine: Path) -> str:
 state_folder = "{root}/state"      # the ledger; a local disk, never a network share
 store_folder = "{root}/store"      # pixels at rest
 runtime_folder = "/run/bleedwatch" # status files; best in memory
+ballast_mib = 64                   # kept in state_folder, and given up when its disk is full: the last bleed is still written
 
 [inbox]
 folder = "{inbox}"                 # where the scanner writes
@@ -204,6 +236,13 @@ owned = true                       # files leave the inbox once they are safe in
 [engine]
 folder = "{engine}"
 threads = 1                        # cores the engine may use (docs/decisions/0003-onnxruntime-threads.md)
+backend = "auto"                   # a graphics card where one can serve; or "onnxruntime", or "tensorrt" with an alert without it
+precision = "fp16"                 # of the card's plan; or "fp32"
+max_batch = 8                      # most slices of a backlog that the card takes at once; the plan is built for it
+on_refused = "fallback"            # a plan that may not serve: the processor reads. "rebuild": and a new one is built; "fail": nobody reads
+deadline_s = 0.5                   # the card's longest time for one answer; then the processor gives it
+# plans = "/var/lib/bleedwatch/plans"      # where plans lie; else "plans" in state_folder
+# python = "/opt/tensorrt/bin/python"      # the interpreter that has tensorrt and pycuda; else Bleedwatch's own
 
 [dashboard]
 host = "127.0.0.1"                 # this machine alone

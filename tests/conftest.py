@@ -13,9 +13,10 @@ from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.reader_pool import ReaderPool
 from appliance.records.ledger import Ledger
 from appliance.records.upgrade import upgrade
-from tests.real.appliance import ENGINE, Box, Clock, settings_of
+from tests.real.appliance import BALLAST_MIB, ENGINE, Box, Clock, settings_of
 from tests.real.browsing import Browsers, browsers
 from tests.real.programs import Programs
+from tests.real.scenes import Scene
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,12 @@ def ledger(ledger_path: Path) -> Iterator[Ledger]:
     """A ledger of this test's own, without rows."""
     with Ledger.open(ledger_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def scene(ledger: Ledger, tmp_path: Path) -> Scene:
+    """What a test writes into its ledger, told from now back."""
+    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -79,7 +86,13 @@ class MakeBox(Protocol):
     """Makes a box of this test's own. The same `name` is the same box again."""
 
     def __call__(
-        self, name: str = "box", *, engine: LoadedEngine | None = None, watched: bool = False, start: bool = True
+        self,
+        name: str = "box",
+        *,
+        engine: LoadedEngine | None = None,
+        watched: bool = False,
+        start: bool = True,
+        ballast_mib: int = BALLAST_MIB,
     ) -> Box: ...
 
 
@@ -90,7 +103,12 @@ def make_box(
     made: list[Box] = []
 
     def make(
-        name: str = "box", *, engine: LoadedEngine | None = None, watched: bool = False, start: bool = True
+        name: str = "box",
+        *,
+        engine: LoadedEngine | None = None,
+        watched: bool = False,
+        start: bool = True,
+        ballast_mib: int = BALLAST_MIB,
     ) -> Box:
         box = Box(
             tmp_path / name,
@@ -100,6 +118,7 @@ def make_box(
             clock=clock,
             watched=watched,
             start=start,
+            ballast_mib=ballast_mib,
         )
         made.append(box)
         return box

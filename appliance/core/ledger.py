@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from appliance.core.alerts import AlertState, Happening, Judged, Step
 from appliance.core.headers import SeriesFacts, SliceGeometry, StudyFacts
 from appliance.core.slices import SliceScore
-from appliance.core.studies import StudyHappening
+from appliance.core.studies import StudyHappening, StudyJudged
 from appliance.core.words import (
     FileVerdict,
     Finality,
@@ -65,6 +65,7 @@ class StudyRow:
     closed_ns: int | None
     set_aside: int  # files of this study that are held back
     seen_by: str = ""  # who pressed "I have seen it" since it last closed
+    judged: StudyJudged | None = None  # the last word of a person on a study without an alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +203,8 @@ class StudyEventRow:
     at_ns: int
     by: str
     outcome: Outcome | None
+    judged: StudyJudged | None = None
+    details: dict[str, str] = field(default_factory=dict)  # of a press: from which screen, or that it was none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

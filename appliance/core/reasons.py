@@ -466,6 +466,13 @@ _ROWS: Final = (
         "Tell the administrator.",
     ),
     (
+        "store-not-writable",
+        "technical",
+        "BLIND",
+        "The store takes no more slices. What lands stays in the landing folder, and is not read.",
+        "Look at every head CT yourself until this band is gone. Call the administrator now: make room on the disk.",
+    ),
+    (
         "ledger-not-writable",
         "technical",
         "BLIND",
@@ -485,6 +492,13 @@ _ROWS: Final = (
         "TECHNICAL",
         "Slower than usual: the fast engine has failed and the spare reads every slice (since {time}).",
         "Tell the administrator.",
+    ),
+    (
+        "engine-refused",
+        "technical",
+        "BLIND",
+        "The plan of the fast engine may not serve, and the settings let nobody read instead (since {time}).",
+        "Look at every head CT yourself until this band is gone. Call the administrator: bleedwatch doctor says why.",
     ),
     (
         "gpu-lost",

@@ -24,7 +24,8 @@ class SliceScore:
 
     `logits` float32 [6], `embedding` float32 [n], `heat` uint8 [56, 56] (probability of "any", 255 = 1, over `box`);
     `probabilities` are calibrated. `peak_rc` is the hottest cell's centre in pixels of the picture as stored, None where
-    the whole map is cold. `ms` are milliseconds by stage, from the monotonic clock.
+    the whole map is cold. `ms` are milliseconds by stage, from the monotonic clock. `backend` is who answered, empty in
+    rows from before it was kept: what two of them say never makes one reading.
     """
 
     logits: NDArray[np.float32]
@@ -37,6 +38,7 @@ class SliceScore:
     brain_hu: float | None  # median of the brain, None without one
     skull_area_mm2: float
     ms: dict[str, float]
+    backend: str = ""
 
     def probability(self, label: Label) -> float:
         """The calibrated probability of one label."""

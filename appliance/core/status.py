@@ -3,9 +3,24 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
+from appliance.core.times import Now
+
 PROGRAMS: Final = ("triage", "courier", "dashboard")
 BEAT_S = 1.0
 SILENT_S = 5.0
+LEDGER_FACT: Final = "ledger"
+"""Among the facts of a program: the reason code of why it cannot write the ledger. Absent while it can, or could just now."""
+LEDGER_FAULT_AFTER_S: Final = 2.0
+"""A shorter wait for others who write is nothing that people must know."""
+LEDGER_SINCE_FACT: Final = "ledger_since_ns"
+"""Beside it: since when, UTC nanoseconds."""
+
+
+def ledger_facts(code: str, since: Now, now: Now) -> dict[str, str | int | float]:
+    """What a program says of a ledger that it cannot write since then; nothing for an empty code, and not at once."""
+    if not code or now.monotonic_s - since.monotonic_s < LEDGER_FAULT_AFTER_S:
+        return {}
+    return {LEDGER_FACT: code, LEDGER_SINCE_FACT: since.wall_ns}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +40,24 @@ class PageSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unrecorded:
+    """A clinical alert that triage could not write into the ledger: what is needed to tell of it, and no patient.
+
+    `study_id`: of the ledger, where the study stands; `happening`, `level`, `finality`, `at_ns`: of the event that will be
+    recorded; `label`, `side`, `key_number`: of the finding, empty and 0 where there is none.
+    """
+
+    study_id: int
+    happening: str
+    level: str
+    finality: str
+    at_ns: int
+    label: str = ""
+    side: str = ""
+    key_number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramStatus:
     """`beat_monotonic_s` is CLOCK_MONOTONIC, which all processes of one boot share: a jumping clock cannot fake life."""
 
@@ -36,6 +69,7 @@ class ProgramStatus:
     faults: tuple[str, ...] = ()  # sentences, without a patient in them
     facts: dict[str, str | int | float] = field(default_factory=dict)
     pages: tuple[PageSeen, ...] = ()
+    unrecorded: tuple[Unrecorded, ...] = ()
 
     def silent_s(self, monotonic_s: float) -> float:
         """Seconds since the last beat."""
@@ -55,4 +89,5 @@ class ProgramStatus:
         plain = {key: value for key, value in document.items() if key != "schema_version"}
         plain["faults"] = tuple(plain["faults"])
         plain["pages"] = tuple(PageSeen(**page) for page in plain["pages"])
+        plain["unrecorded"] = tuple(Unrecorded(**alert) for alert in plain.get("unrecorded", ()))
         return cls(**plain)

@@ -1,13 +1,14 @@
 """The courier as ticks: one look at what rings, the steps that are due, one round of messages, one look around."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from appliance.core.errors import Fault
-from appliance.core.status import ProgramStatus
+from appliance.core.status import ProgramStatus, Unrecorded
 from appliance.core.times import NS_PER_S, Now
+from appliance.courier.books import Books
 from appliance.courier.channels import open_channel
 from appliance.courier.ladder import Ladder
 from appliance.courier.lookout import Lookout, Screens
@@ -16,18 +17,17 @@ from appliance.courier.policy import CourierPolicy
 from appliance.records.escalations import Ringing, ringing_alerts
 from appliance.records.ledger import Ledger
 
-log = logging.getLogger(__name__)
-
 REST_S: Final = 0.05
 REST_WHILE_SENDING_S: Final = 0.01
 REST_AFTER_FAULT_S: Final = 1.0
 
 CHANNEL_FAULT: Final = "The channel {name} takes no messages."
-LEDGER_FAULT: Final = "The records cannot be read or written."
+LEDGER_FAULT: Final = "The records cannot be written: what is told is kept in memory until they can."
+NOT_WRITABLE: Final = "ledger-not-writable"
 
 
 class Courier:
-    """Nothing that must outlive a restart lies here."""
+    """Nothing that must outlive a restart lies here: it lies in the ledger, or in the notebook while that cannot be written."""
 
     def __init__(
         self,
@@ -38,21 +38,24 @@ class Courier:
         random: Callable[[], float],
         wall_ns: Callable[[], int],
         started: Now,
+        notebook: Path,
     ) -> None:
-        """`statuses` gives the last status of a program; `random` numbers in [0, 1) for the back-off."""
-        self._ledger = ledger
+        """`statuses` gives the last status of a program; `random` numbers in [0, 1) for the back-off; `notebook` is the file
+        that stands in for a ledger that cannot be written, best in memory."""
+        self._statuses = statuses
+        self._books = Books(ledger, notebook, started)
         self._outbox = Outbox(
-            ledger,
+            self._books,
             [open_channel(one, wall_ns) for one in policy.channels],
             policy.escalation,
             random=random,
             scanner=policy.scanner,
             clock_text=_to_the_second,
         )
-        self._ladder = Ladder(ledger, policy.escalation)
+        self._ladder = Ladder(self._books, policy.escalation)
         self._screens = Screens(statuses, after_s=policy.screen_after_s, grace_s=policy.grace_s, started=started)
         self._lookout = Lookout(
-            ledger,
+            self._books,
             statuses,
             people=policy.escalation.everybody,
             nobody_after_s=policy.nobody_after_s,
@@ -61,32 +64,42 @@ class Courier:
             clock_text=_to_the_minute,
         )
         self._ringing: list[Ringing] = []
-        self._seen_version: int | None = None
+        self._seen: tuple[Ledger, int] | None = None
         self._started = False
-        self._ledger_fails = False
+        self._fails = False
 
     def tick(self, now: Now) -> None:
-        """One round and one look. A ledger that fails is tried again at the next tick; the reason is logged once."""
+        """One round and one look; from the notebook as soon as the ledger fails, and until it can be written again."""
+        unrecorded = self._unrecorded()
+        if (moved := self._books.try_ledger(now, unrecorded)) is not None:
+            self._outbox.moved(moved)
+            self._seen = None
+        self._fails = False
+        if not self._books.in_notebook and self._books.missing(unrecorded):
+            self._fails = not self._books.open_notebook(NOT_WRITABLE, now)
         try:
-            self._round(now)
-            self._lookout.tick(now, self._outbox.health)
+            self._work(now, unrecorded)
         except Fault as fault:
-            if not self._ledger_fails:
-                log.error("the ledger does not answer", extra={"facts": {"reason": fault.reason}})
-            self._ledger_fails = True
-            self._seen_version = None
-        else:
-            self._ledger_fails = False
+            self._fails = True
+            self._seen = None
+            if not self._books.in_notebook and self._books.open_notebook(fault.reason, now):
+                self._fails = not self._works(now, unrecorded)
 
     def record(self, now: Now) -> bool:
         """Records what has come back, starting nothing new. Returns whether messages are still under way."""
-        self._outbox.record(now)
+        try:
+            self._outbox.record(now)
+        except Fault as fault:
+            if self._books.in_notebook or not self._books.open_notebook(fault.reason, now):
+                raise
+            self._books.look(self._unrecorded())
+            self._outbox.record(now)
         return self._outbox.busy
 
     @property
     def rest_s(self) -> float:
         """How long to rest before the next tick."""
-        if self._ledger_fails:
+        if self._fails:
             return REST_AFTER_FAULT_S
         return REST_WHILE_SENDING_S if self._outbox.busy else REST_S
 
@@ -94,11 +107,34 @@ class Courier:
     def faults(self) -> tuple[str, ...]:
         """What does not work now, in sentences."""
         failing = (CHANNEL_FAULT.format(name=name) for name, of in self._outbox.health.items() if of.failing)
-        return (*failing, *((LEDGER_FAULT,) if self._ledger_fails else ()))
+        return (*failing, *((LEDGER_FAULT,) if self._fails or self._books.in_notebook else ()))
+
+    def facts(self, now: Now) -> dict[str, str | int | float]:
+        """What the status file says besides."""
+        return self._books.facts(now)
 
     def close(self) -> None:
         """Ends the connections. What is under way and not recorded is sent again after a restart, under the same key."""
         self._outbox.close()
+        self._books.close()
+
+    def _unrecorded(self) -> tuple[Unrecorded, ...]:
+        """What triage could not write, by its last word: a triage that has died since said no other."""
+        status = self._statuses("triage")
+        return status.unrecorded if status else ()
+
+    def _works(self, now: Now, unrecorded: Sequence[Unrecorded]) -> bool:
+        try:
+            self._work(now, unrecorded)
+        except Fault:
+            return False
+        return True
+
+    def _work(self, now: Now, unrecorded: Sequence[Unrecorded]) -> None:
+        if self._books.in_notebook:
+            self._books.look(unrecorded)
+        self._round(now)
+        self._lookout.tick(now, self._outbox.health)
 
     def _round(self, now: Now) -> None:
         recorded = self._outbox.record(now)
@@ -116,12 +152,12 @@ class Courier:
 
     def _look(self) -> bool:
         """Reads what rings, where anybody has written since. Returns whether it read."""
-        version = self._ledger.data_version()
-        if version == self._seen_version:
+        seen = (self._books.current, self._books.current.data_version())
+        if seen == self._seen:
             return False
-        with self._ledger.reading() as r:
+        with self._books.current.reading() as r:
             self._ringing = ringing_alerts(r)
-        self._seen_version = version
+        self._seen = seen
         return True
 
 

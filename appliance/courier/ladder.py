@@ -7,8 +7,9 @@ from appliance.core.escalation import EscalationPolicy, NextStep, Why, details_o
 from appliance.core.ledger import AlertEventRow
 from appliance.core.times import NS_PER_S, Now
 from appliance.core.words import Level
+from appliance.courier.books import Books
 from appliance.records.escalations import Ringing, escalate
-from appliance.records.ledger import Connection, Ledger
+from appliance.records.ledger import Connection
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +18,8 @@ class Ladder:
     """Time on a step is the larger of what the wall clock says since its event, and what has been counted here since
     the event was first seen: a clock that is set back delays nothing, and neither does a restart."""
 
-    def __init__(self, ledger: Ledger, policy: EscalationPolicy) -> None:
-        self._ledger = ledger
+    def __init__(self, books: Books, policy: EscalationPolicy) -> None:
+        self._books = books
         self._policy = policy
         self._seen_s: dict[int, float] = {}  # by event, on the monotonic clock
         self._starting = True
@@ -35,7 +36,7 @@ class Ladder:
         took = 0
         if due:
             # One transaction: of many that are due at once, none waits for the disk of all the others.
-            with self._ledger.writing() as w:
+            with self._books.current.writing() as w:
                 took = sum(self._climb(w, one, now, no_screen=no_screen, dead=dead) for one in due)
         self._starting = False
         return took > 0

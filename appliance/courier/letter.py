@@ -15,6 +15,7 @@ FOOTER: Final = (
     "This letter names no patient on purpose: the board does. Bleedwatch raises priority and never lowers it. "
     "Every scan still needs its reader. Not a cleared medical device."
 )
+UNRECORDED: Final = "The box cannot write its records at this moment: the board shows a red band, and no name yet."
 _WHY: Final = {
     Why.TIME: "nobody has answered the step before",
     Why.NO_SCREEN: "no screen answered",
@@ -35,7 +36,7 @@ def letter(told: Told, scanner: str, clock_text: Callable[[int], str]) -> Letter
     """The letter of a message. `clock_text` gives the wall time of the box, as people read it."""
     facts = [
         f"Scanner: {scanner}",
-        f"Alert {told.alert.id}, since {clock_text(told.ring.at_ns)}",
+        f"{f'Alert {told.alert.id}' if told.recorded else 'Not recorded yet'}, since {clock_text(told.ring.at_ns)}",
         *_step(told, clock_text),
     ]
     return Letter(
@@ -61,11 +62,12 @@ def _happened(told: Told) -> str:
             return f"A fault that this version of Bleedwatch has no words for: {told.code}."
         return sentence(Of.TECHNICAL, told.code, **told.ring.details)
     provisional = " Provisional: the scan was still running." if told.finality is Finality.PROVISIONAL else ""
-    return f"CRITICAL. {_finding(told)}{provisional}"
+    unrecorded = "" if told.recorded else f" {UNRECORDED}"
+    return f"CRITICAL. {_finding(told)}{provisional}{unrecorded}"
 
 
 def _finding(told: Told) -> str:
-    found = told.reading.finding if told.reading else None
+    found = told.found
     if found is None:
         return f"Suspected bleed {PLACE[Label.ANY]}."
     label = Label(found.label)
@@ -79,6 +81,8 @@ def _next_step(told: Told) -> str:
     if told.level is Level.TECHNICAL:
         known = reason(Of.TECHNICAL, told.code).next_step if _is_known(told.code) else "Call the administrator."
         return f"Next step: {known}"
+    if not told.recorded:
+        return "Next step: look at the scan now. It can be acknowledged once the box can write again; until then it tells on."
     return "Next step: look at the scan now, and press Acknowledge on the board. Until somebody does, the box tells on."
 
 

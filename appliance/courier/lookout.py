@@ -4,16 +4,18 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from appliance.core.delivery import Health
-from appliance.core.status import ProgramStatus
+from appliance.core.status import LEDGER_FACT, ProgramStatus
 from appliance.core.times import NS_PER_S, Now
 from appliance.core.watching import SILENT_CODE, SilenceWatch, live_pages
+from appliance.courier.books import Books
 from appliance.records.alerts import open_alerts
-from appliance.records.ledger import Ledger
 from appliance.records.technical import Cause, keep_technical
 
 WATCHED: Final = ("triage", "dashboard")
 SUBJECT: Final = "box"
 NOBODY: Final = ("nobody-can-be-told", SUBJECT)
+LEDGER_CODES: Final = ("ledger-not-writable", "ledger-damaged")
+"""What is said while the courier, or triage, cannot write the ledger."""
 CHANNEL_CODE: Final = "dead-letters"
 """The technical alert of a channel that takes no messages; its subject is the channel's name."""
 LOOK_EVERY_S: Final = 1.0
@@ -24,7 +26,7 @@ class Lookout:
 
     def __init__(
         self,
-        ledger: Ledger,
+        books: Books,
         statuses: Callable[[str], ProgramStatus | None],
         *,
         people: Collection[str],
@@ -34,7 +36,7 @@ class Lookout:
         clock_text: Callable[[int], str],
     ) -> None:
         """`people`: the channels that reach somebody who looks after a patient; others do not count as somebody."""
-        self._ledger = ledger
+        self._books = books
         self._statuses = statuses
         self._people = frozenset(people)
         self._nobody_after_s = nobody_after_s
@@ -58,17 +60,21 @@ class Lookout:
             self._reachable = now
         elif now.monotonic_s - self._reachable.monotonic_s >= self._nobody_after_s:
             causes[NOBODY] = {"time": self._clock_text(self._since_ns(now))}
+        for facts in (self._books.facts(now), _facts_of(statuses["triage"], now)):
+            if (code := str(facts.get(LEDGER_FACT, ""))) in LEDGER_CODES:
+                causes[(code, SUBJECT)] = {}
         owned = [NOBODY, *((SILENT_CODE[program], SUBJECT) for program in WATCHED)]
+        owned += [(code, SUBJECT) for code in LEDGER_CODES]
         dead = {name: of for name, of in health.items() if of.is_dead(now.monotonic_s)}
         causes |= {(CHANNEL_CODE, name): self._said(name, of) for name, of in dead.items()}
         # What fails, but not yet for long, was raised before a restart or will be soon: it is neither raised nor mended.
         unclear = {name for name, of in health.items() if of.failing}
         owned += [(CHANNEL_CODE, name) for name in self._told_channels() if name not in unclear]
-        keep_technical(self._ledger, causes, owned=owned, at_ns=now.wall_ns, by="courier")
+        keep_technical(self._books.current, causes, owned=owned, at_ns=now.wall_ns, by="courier")
 
     def _told_channels(self) -> list[str]:
         """The channels of which an alert is open, also those that are no longer set."""
-        with self._ledger.reading() as r:
+        with self._books.current.reading() as r:
             return [row.key.second for row in open_alerts(r) if row.key.first == CHANNEL_CODE]
 
     def _said(self, name: str, health: Health) -> dict[str, str]:
@@ -77,6 +83,11 @@ class Lookout:
     def _since_ns(self, now: Now) -> int:
         """When somebody could last be told: by the monotonic clock, told in the wall time of now."""
         return now.wall_ns - round((now.monotonic_s - self._reachable.monotonic_s) * NS_PER_S)
+
+
+def _facts_of(status: ProgramStatus | None, now: Now) -> Mapping[str, str | int | float]:
+    """What a program that lives says."""
+    return {} if status is None or status.is_silent(now.monotonic_s) else status.facts
 
 
 class Screens:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.core.alerts import Happening
-from appliance.core.ledger import AlertEventRow, AlertRow, DeliveryRow, Finding, ReadingRow, StudyRow
+from appliance.core.ledger import AlertEventRow, AlertRow, DeliveryRow, ReadingRow, StudyRow
 from appliance.core.pseudonyms import study_hash
 from appliance.core.words import Finality, Level
 
@@ -15,11 +15,20 @@ BOARD: Final = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the reading points at, for people."""
+
+    label: str
+    side: str
+    key_number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """Everything that a message is made of, read in one look at the ledger.
 
     `ring`: the event that started the sound; `event`: the one that the message tells of, the same or a later step;
-    `reading`: the one that led to the ring.
+    `reading`: the one that led to the ring; `recorded`: False of an alert that the box cannot write into its records yet.
     """
 
     delivery: DeliveryRow
@@ -28,6 +37,18 @@ class Told:
     event: AlertEventRow
     study: StudyRow | None
     reading: ReadingRow | None
+    recorded: bool = True
+
+    @property
+    def found(self) -> Found | None:
+        """Of the reading; of an alert that is not recorded, of what triage says of it."""
+        if self.reading is not None and self.reading.finding is not None:
+            found = self.reading.finding
+            return Found(label=found.label, side=found.side, key_number=found.key_number)
+        said = self.ring.details
+        if self.recorded or not said.get("label"):
+            return None
+        return Found(label=said["label"], side=said["side"], key_number=int(said["key_slice"]))
 
     @property
     def level(self) -> Level:
@@ -60,6 +81,7 @@ def body(told: Told) -> bytes:
         "schema_version": SCHEMA_VERSION,
         "kind": "alert",
         "test": told.test,
+        "recorded": told.recorded,
         "alert": told.alert.id,
         "event": told.event.id,
         "happening": told.event.happening,
@@ -67,7 +89,7 @@ def body(told: Told) -> bytes:
         "finality": told.finality,
         "revision": told.reading.revision if told.reading else None,
         "study": study_hash(told.study.facts.study_uid) if told.study else None,
-        "finding": _finding(told.reading.finding) if told.reading and told.reading.finding else None,
+        "finding": _finding(told.found) if told.found else None,
         "code": told.code or None,
         "step": _step(told.event),
         "raised_ns": told.ring.at_ns,
@@ -76,7 +98,7 @@ def body(told: Told) -> bytes:
     return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
 
 
-def _finding(found: Finding) -> dict[str, str | int]:
+def _finding(found: Found) -> dict[str, str | int]:
     return {"label": found.label, "side": found.side, "key_slice": found.key_number}
 
 

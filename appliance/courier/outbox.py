@@ -1,16 +1,18 @@
 """The outbox of all channels: what is owed is sent, and what came of it is recorded. One thread calls all of it."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from appliance.core.alerts import Happening
 from appliance.core.delivery import LONGEST_OBEYED_S, Answer, Fate, Health, Next, next_attempt
+from appliance.core.errors import Fault
 from appliance.core.escalation import EscalationPolicy, owed, stage_of
 from appliance.core.ledger import DeliveryRow
 from appliance.core.times import NS_PER_S, Now
 from appliance.core.words import Level
+from appliance.courier.books import Books
 from appliance.courier.channel import Channel, Message
 from appliance.courier.letter import letter
 from appliance.courier.message import Told, body
@@ -32,7 +34,8 @@ from appliance.records.deliveries import (
     waiting_deliveries,
 )
 from appliance.records.escalations import Ringing, was_told
-from appliance.records.ledger import Connection, Ledger
+from appliance.records.ledger import Connection
+from appliance.records.notebook import is_unrecorded
 from appliance.records.readings import reading_by_id
 from appliance.records.studies import study_by_id
 
@@ -52,7 +55,7 @@ class Outbox:
 
     def __init__(
         self,
-        ledger: Ledger,
+        books: Books,
         channels: Sequence[Channel],
         policy: EscalationPolicy,
         *,
@@ -60,7 +63,7 @@ class Outbox:
         scanner: str,
         clock_text: Callable[[int], str],
     ) -> None:
-        self._ledger = ledger
+        self._books = books
         self._channels = {channel.name: channel for channel in channels}
         self._senders = {channel.name: Senders(channel.name, channel.send) for channel in channels}
         self._health = {channel.name: Health() for channel in channels}
@@ -86,7 +89,7 @@ class Outbox:
         Of a CRITICAL that sounds, the channels of its last step are told once more under the same key: who has heard it
         already drops it.
         """
-        with self._ledger.reading() as r:
+        with self._books.current.reading() as r:
             for name, channel in self._channels.items():
                 if not channel.ready or channel_standing(r, name).failing:
                     self._health[name] = Health(
@@ -96,7 +99,7 @@ class Outbox:
             # After a restart nobody's patience counts, except where the same message would be heard twice.
             waiting = [row for row in waiting_deliveries(r) if self._drops_by_key(row.channel)]
         if again or waiting:
-            with self._ledger.writing() as w:
+            with self._books.current.writing() as w:
                 for row in again:
                     delivery_again(w, row.id, now_ns=now.wall_ns)
                 for row in waiting:
@@ -113,16 +116,16 @@ class Outbox:
             for one in ringing
             for channel, event_id in self._owed(one).items()
         ]
-        with self._ledger.reading() as r:
+        with self._books.current.reading() as r:
             missing = not_yet_owed(r, wanted)
         if missing:
-            with self._ledger.writing() as w:
+            with self._books.current.writing() as w:
                 enqueue(w, missing, now.wall_ns)
 
     def send(self, ringing: Iterable[Ringing], now: Now) -> None:
         """Sends what is due. Never waits for a network."""
         by_alert = {one.alert.id: one for one in ringing}
-        with self._ledger.reading() as r:
+        with self._books.current.reading() as r:
             waiting = [one for one in waiting_deliveries(r) if not self._is_under_way(one)]
             still = [one for one in waiting if self._is_owed(one, by_alert.get(one.alert_id))]
             due = self._due(still, now)
@@ -135,11 +138,11 @@ class Outbox:
             chosen = [
                 one for name, to in self._senders.items() for one in to.choose(_of(name, urgent), _of(name, patient))
             ]
-            told = [(one, self._told(r, one, by_alert[one.alert_id])) for one in chosen]
+        told = self._told_all(chosen, by_alert)
         needless = [one for one in waiting if one not in still]
         unsure = [one for one in chosen if not self._drops_by_key(one.channel)]
         if needless or unsure:
-            with self._ledger.writing() as w:
+            with self._books.current.writing() as w:
                 for one in needless:
                     delivery_needless(w, one.id, at_ns=now.wall_ns)
                 for one in unsure:
@@ -154,7 +157,7 @@ class Outbox:
         answered = [each for senders in self._senders.values() for each in senders.answered(now)]
         if not answered:
             return late
-        with self._ledger.writing() as w:
+        with self._books.current.writing() as w:
             followed = [(*each, self._following(w, each[0].delivery, each[1], now)) for each in answered]
             for sending, answer, following in followed:
                 _record(w, sending.delivery, answer, following, now)
@@ -174,7 +177,7 @@ class Outbox:
         for to, sending in late:
             row, answer = sending.delivery, sending.answer
             assert answer is not None
-            with self._ledger.writing() as w:
+            with self._books.current.writing() as w:
                 if delivery_done_late(w, row.id, at_ns=now.wall_ns, status=answer.status):
                     _say_delivered(w, row, answer, now)
             to.forget_late(sending)
@@ -191,6 +194,12 @@ class Outbox:
             for one in waiting
         }
         return [one for one in waiting if self._waits[one.id][1] <= now.monotonic_s]
+
+    def moved(self, rows: Mapping[int, DeliveryRow]) -> None:
+        """Messages have other rows now, in the ledger, by the ids that they had in the notebook."""
+        for senders in self._senders.values():
+            senders.renumber(rows)
+        self._waits.clear()
 
     def close(self) -> None:
         """Ends the channels. What is under way and not recorded is sent again after a restart, under the same key."""
@@ -241,21 +250,35 @@ class Outbox:
             random=self._random,
         )
 
-    def _told(self, r: Connection, row: DeliveryRow, ringing: Ringing) -> Told:
-        ring = ringing.events[0]
-        study_id = ringing.alert.study_id
-        return Told(
-            delivery=row,
-            alert=ringing.alert,
-            ring=ring,
-            event=next(event for event in ringing.events if event.id == row.event_id),
-            study=study_by_id(r, study_id) if study_id is not None else None,
-            reading=reading_by_id(r, ring.reading_id) if ring.reading_id is not None else None,
-        )
+    def _told_all(self, rows: Sequence[DeliveryRow], by_alert: Mapping[int, Ringing]) -> list[tuple[DeliveryRow, Told]]:
+        """What each message is made of. Studies and readings stand in the ledger alone: if that cannot even be read, it is
+        told without them."""
+        if not rows:
+            return []
+        try:
+            with self._books.ledger.reading() as r:
+                return [(one, _told(r, one, by_alert[one.alert_id])) for one in rows]
+        except Fault:
+            return [(one, _told(None, one, by_alert[one.alert_id])) for one in rows]
 
     def _message(self, told: Told) -> Message:
         said = letter(told, self._scanner, self._clock_text)
         return Message(idempotency_key=told.delivery.idempotency_key, payload=body(told), letter=said)
+
+
+def _told(r: Connection | None, row: DeliveryRow, ringing: Ringing) -> Told:
+    ring = ringing.events[0]
+    study_id = ringing.alert.study_id
+    reading = reading_by_id(r, ring.reading_id) if r is not None and ring.reading_id is not None else None
+    return Told(
+        delivery=row,
+        alert=ringing.alert,
+        ring=ring,
+        event=next(event for event in ringing.events if event.id == row.event_id),
+        study=study_by_id(r, study_id) if r is not None and study_id is not None else None,
+        reading=reading,
+        recorded=not is_unrecorded(ringing.alert),
+    )
 
 
 def _of(name: str, rows: list[DeliveryRow]) -> list[DeliveryRow]:

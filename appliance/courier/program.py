@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from appliance.core.errors import Fault
@@ -18,7 +19,8 @@ from appliance.records.ledger import Ledger
 FINISH_WITHIN_S: Final = 2.0
 """At the end, for messages under way: one whose answer is not recorded is sent again after the restart."""
 
-Beat = Callable[[Now, tuple[str, ...]], None]
+Facts = dict[str, str | int | float]
+Beat = Callable[[Now, tuple[str, ...], Facts], None]
 
 
 def run(
@@ -30,12 +32,14 @@ def run(
     random: Callable[[], float],
     beat: Beat,
     statuses: Callable[[str], ProgramStatus | None],
+    notebook: Path,
     manager: ServiceManager = ServiceManager(),
 ) -> None:
     """Ticks until `stop`, and ends within `FINISH_WITHIN_S` of it.
 
     `random` gives numbers in [0, 1) for the back-off, `statuses` the last status of a program; `beat` is called each
-    second with what does not work. `manager`: the service manager, by default nobody.
+    second with what does not work and with the facts of the status file. `notebook`: the file that stands in for a ledger
+    that cannot be written, best in memory. `manager`: the service manager, by default nobody.
     """
     courier = Courier(
         policy,
@@ -44,13 +48,14 @@ def run(
         random=random,
         wall_ns=lambda: clock().wall_ns,
         started=clock(),
+        notebook=notebook,
     )
     try:
         run_ticks(
             courier.tick,
             stop=stop,
             rest=lambda: _rest(stop, courier),
-            beat=lambda now: beat(now, courier.faults),
+            beat=lambda now: beat(now, courier.faults, courier.facts(now)),
             manager=manager,
         )
         with contextlib.suppress(Fault):

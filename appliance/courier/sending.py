@@ -1,7 +1,7 @@
 """Messages of one channel under way: a thread each, because a network may take its time and the ledger has one writer."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,6 +69,12 @@ class Senders:
             sending.answer = Answer(taken=False, error="NoThread")
         else:
             self._threads.append(thread)
+
+    def renumber(self, moved: Mapping[int, DeliveryRow]) -> None:
+        """Messages that have another row now, by their ids so far."""
+        for sending in (*self._under_way.values(), *self._late):
+            sending.delivery = moved.get(sending.delivery.id, sending.delivery)
+        self._under_way = {sending.delivery.id: sending for sending in self._under_way.values()}
 
     def answered(self, now: Now) -> list[tuple[Sending, Answer]]:
         """What has come back, or is no longer waited for: it may have told people all the same."""

@@ -15,6 +15,7 @@ def routes(console: Console) -> list[Route]:
         posted(console, "/test-alarm", _test_alarm),
         posted(console, "/seen", _seen),
         posted(console, "/judge", _judge),
+        posted(console, "/judge-study", _judge_study),
         posted(console, "/told", _told),
         posted(console, "/here", _here),
     ]
@@ -48,7 +49,13 @@ async def _test_alarm(console: Console, body: Body) -> Response:
 async def _seen(console: Console, body: Body) -> Response:
     study_id = number(body.get("study"))
     by = desk.person_name(body.get("by"))
-    return await written(console, lambda now_ns: desk.see(console.ledger, study_id=study_id, by=by, now_ns=now_ns))
+    page = body["page"]
+    return await written(
+        console,
+        lambda now_ns: desk.see(
+            console.ledger, study_id=study_id, by=by, page=page, now_ns=now_ns, where=console.pages.where(page)
+        ),
+    )
 
 
 async def _judge(console: Console, body: Body) -> Response:
@@ -65,6 +72,18 @@ async def _judge(console: Console, body: Body) -> Response:
             page=body["page"],
             now_ns=now_ns,
             where=console.pages.where(body["page"]),
+        ),
+    )
+
+
+async def _judge_study(console: Console, body: Body) -> Response:
+    study_id, judged = number(body.get("study")), body.get("judged")
+    by, page = desk.person_name(body.get("by")), body["page"]
+    details = {"page": page, **console.pages.where(page)}
+    return await written(
+        console,
+        lambda now_ns: desk.judge_study(
+            console.ledger, study_id=study_id, judged=judged, by=by, details=details, now_ns=now_ns
         ),
     )
 

@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from appliance.core.errors import Fault
-from appliance.core.status import ProgramStatus
+from appliance.core.status import LEDGER_FACT, LEDGER_SINCE_FACT, ProgramStatus
 from appliance.core.times import Now
 from appliance.dashboard import desk
 from appliance.dashboard.board.first_run import BoxFacts
+from appliance.dashboard.board.unrecorded import Unkept
 from appliance.dashboard.config import DashboardConfig
 from appliance.dashboard.guard import COOKIE, token_of
 from appliance.dashboard.live.pages import Pages, screen_of
@@ -122,7 +123,20 @@ def make_console(
         ready = triage is not None and triage.ready and not triage.is_silent(now.monotonic_s)
         return BoxFacts(triage_ready=ready, free_bytes=_free_bytes(store_root))
 
-    renderer = Renderer(ledger, config, silent, facts)
+    def unkept() -> Unkept:
+        told = [status for program in ("triage", "courier") if (status := statuses(program)) is not None]
+        faults = [status.facts for status in told if LEDGER_FACT in status.facts]
+        return Unkept(
+            code=str(faults[0][LEDGER_FACT]) if faults else "",
+            since_ns=min((int(facts.get(LEDGER_SINCE_FACT, 0)) for facts in faults), default=0),
+            unrecorded=tuple(one for status in told for one in status.unrecorded),
+        )
+
+    def version() -> int:
+        """What is not in the ledger is news too."""
+        return hash((ledger.data_version(), unkept()))
+
+    renderer = Renderer(ledger, config, silent, facts, unkept)
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
 
     async def in_reader(call: Callable[[], Any]) -> Any:
@@ -141,7 +155,7 @@ def make_console(
         return at.strftime("%H:%M:%S"), at.isoformat(timespec="seconds")
 
     hub = Hub(
-        version=lambda: in_reader(ledger.data_version),
+        version=lambda: in_reader(version),
         has_news=lambda after: in_reader(lambda: has_news(after)),
         render=lambda: in_reader(lambda: renderer.snapshot(clock())),
         missed=lambda after: in_reader(lambda: missed_words(after)),
@@ -155,7 +169,7 @@ def make_console(
         clock=clock,
         statuses=statuses,
         renderer=renderer,
-        page_renderer=Renderer(ledger, config, silent, facts),
+        page_renderer=Renderer(ledger, config, silent, facts, unkept),
         pictures=Pictures(ledger, store_root),
         pages=Pages(),
         reader=reader,

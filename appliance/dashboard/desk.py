@@ -8,8 +8,10 @@ from typing import Final
 from appliance.core.alerts import HAPPENED_ONCE, Happening, Judged
 from appliance.core.ledger import AlertEventRow
 from appliance.core.plain_text import unreadable
+from appliance.core.studies import StudyJudged
 from appliance.core.words import Level
-from appliance.records.alerts import alert_by_id, append_event, events_of
+from appliance.records import studies
+from appliance.records.alerts import alert_by_id, alerts_of_studies, append_event, events_of
 from appliance.records.board import CHANGES
 from appliance.records.ledger import Connection, Ledger
 from appliance.records.studies import see_study, study_by_id
@@ -29,6 +31,9 @@ NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
 
 NOT_JUDGED: Final = "Only an alert about a patient can be judged."
 NO_WORD: Final = "Right, wrong or unclear: one of these is needed."
+NO_STUDY: Final = "The box does not know this study."
+NO_STUDY_WORD: Final = "A bleed, no bleed or unclear: one of these is needed."
+HAS_AN_ALERT: Final = "An alert was raised for this study: judge that one, on the page of the study."
 FIRST_JUDGED: Final = "Your answer is on record."
 JUDGED_AGAIN: Final = "Your new answer counts. The old one stays on record."
 
@@ -89,8 +94,10 @@ def start_test(ledger: Ledger, *, by: str, page: str, now_ns: int, where: Mappin
     return Answer(status=200, message=TEST_STARTED)
 
 
-def see(ledger: Ledger, *, study_id: int, by: str, now_ns: int) -> Answer:
-    """SEEN(by) of a study that nobody has read."""
+def see(
+    ledger: Ledger, *, study_id: int, by: str, page: str, now_ns: int, where: Mapping[str, str] = NOWHERE
+) -> Answer:
+    """SEEN(by) of a study that nobody has read. `where`: place and screen of the page."""
     if not by:
         return Answer(status=422, message=NO_NAME)
     with ledger.writing() as w:
@@ -101,7 +108,7 @@ def see(ledger: Ledger, *, study_id: int, by: str, now_ns: int) -> Answer:
             return Answer(status=409, message=CHANGED)
         if study.seen_by:
             return Answer(status=200, message=f"Already seen by {study.seen_by}.")
-        see_study(w, study_id, by, now_ns)
+        see_study(w, study_id, by, now_ns, {"page": page, **where})
     return Answer(status=200, message="Seen. The study stays on the list.")
 
 
@@ -137,6 +144,27 @@ def judge(
         append_event(w, alert_id, Happening.JUDGED, at_ns=now_ns, by=by, details=details, judged=Judged(judged))
     again = any(event.happening is Happening.JUDGED for event in events)
     return Answer(status=200, message=JUDGED_AGAIN if again else FIRST_JUDGED)
+
+
+def judge_study(
+    ledger: Ledger, *, study_id: int, judged: object, by: str, details: Mapping[str, str], now_ns: int
+) -> Answer:
+    """JUDGED(by) of a study that no alert was raised for: so that a bleed that was missed is kept.
+
+    May be said again: the last one counts, all stay. `details`: from which screen, or that it was none.
+    """
+    if not by:
+        return Answer(status=422, message=NO_NAME)
+    if not isinstance(judged, str) or judged not in set(StudyJudged):
+        return Answer(status=422, message=NO_STUDY_WORD)
+    with ledger.writing() as w:
+        study = study_by_id(w, study_id)
+        if study is None:
+            return Answer(status=404, message=NO_STUDY)
+        if alerts_of_studies(w, (study_id,)):
+            return Answer(status=409, message=HAS_AN_ALERT)
+        studies.judge_study(w, study_id, StudyJudged(judged), by=by, at_ns=now_ns, details=details)
+    return Answer(status=200, message=FIRST_JUDGED if study.judged is None else JUDGED_AGAIN)
 
 
 def told(

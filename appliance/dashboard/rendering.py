@@ -13,6 +13,7 @@ from appliance.core.plain_text import plain
 from appliance.core.times import Now
 from appliance.dashboard.board.first_run import BoxFacts
 from appliance.dashboard.board.looking import look
+from appliance.dashboard.board.unrecorded import Unkept
 from appliance.dashboard.board.views import CONSOLE_FACE, Alarm, BoardView, Face, Moment
 from appliance.dashboard.config import DashboardConfig
 from appliance.dashboard.live.stream import Shown, Snapshot
@@ -40,11 +41,13 @@ class Renderer:
         config: DashboardConfig,
         silent: Callable[[Now], dict[str, float]],
         facts: Callable[[Now], BoxFacts] = lambda _now: BoxFacts(),
+        unkept: Callable[[], Unkept] = Unkept,
     ) -> None:
         self._ledger = ledger
         self._config = config
         self._silent = silent
         self._facts = facts
+        self._unkept = unkept
         self._wall_face = Face(buttons=False, names=config.kiosk_names)
         self._ages = Ages()
         self._memory = BoardMemory()
@@ -136,7 +139,8 @@ class Renderer:
     def _view(self, board: Board, now: Now, moment: Moment, face: Face) -> BoardView:
         facts = self._facts(now) if board.last_landed_ns is None else BoxFacts()
         policy = self._config.escalation
-        return look(board, self._silent(now), moment, policy=policy, face=face, facts=facts)
+        silent, unkept = self._silent(now), self._unkept()
+        return look(board, silent, moment, policy=policy, face=face, facts=facts, unkept=unkept)
 
     @property
     def _linger_ns(self) -> int:

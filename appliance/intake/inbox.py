@@ -107,8 +107,10 @@ class Inbox:
                 continue  # gone, or a fault of this one entry: those behind it must be found all the same
             if not same:
                 self.hint(Path(entry.path), finished=False, now=now)
+        hidden = tuple(f"{os.path.relpath(folder, self.root)}{os.sep}" for folder in closed)
         for gone in self._answered.keys() - seen:
-            del self._answered[gone]
+            if not gone.startswith(hidden):  # what lies in a closed folder lies there still
+                del self._answered[gone]
         self.closed_folders = len(closed)
         return len(seen)
 
@@ -213,9 +215,11 @@ class Inbox:
         try:
             if identity_of((self.root / name).lstat()) == answered.identity:
                 return True
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             del self._answered[name]
             return False
+        except OSError:
+            return False  # its folder may not be entered now
         del self._answered[name]
         self.hint(self.root / name, finished=False, now=now)
         return False

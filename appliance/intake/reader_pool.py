@@ -4,6 +4,7 @@ A file that kills its reader, or holds it past the deadline, costs that reader a
 """
 
 import selectors
+import sys
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
@@ -126,7 +127,7 @@ class ReaderPool:
     def _start_missing(self, now_s: float) -> None:
         while self._missing and now_s >= self._start_again_s:
             try:
-                child = LimitedChild(_MODULE, MAX_PIXELS)
+                child = LimitedChild([sys.executable, "-m", _MODULE], MAX_PIXELS)
             except OSError:  # no process or no memory just now: files wait
                 self.failed_starts += 1
                 self._start_again_s = now_s + RESTART_AFTER_S

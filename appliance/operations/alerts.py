@@ -13,6 +13,7 @@ from rich.text import Text
 from appliance.core.plain_text import plain
 from appliance.core.times import LAST_NS, NS_PER_S
 from appliance.records.alert_export import Depth, Json, export_steps
+from appliance.records.judged_export import judged_steps
 from appliance.records.ledger import Ledger
 from appliance.settings import Settings
 
@@ -32,6 +33,33 @@ def run_alerts(settings: Settings, *, as_json: bool, since: date | None, open_on
         else:
             _print_table((one for step in steps for one in step), with_patient=depth is Depth.IDENTITY)
     return 0
+
+
+def run_judged(settings: Settings, *, as_json: bool, since: date | None, depth: Depth) -> int:
+    """Prints the studies without an alert that a person has judged. Returns 0."""
+    since_ns = _midnight_ns(since) if since is not None else 0
+    with Ledger.open(settings.database) as ledger:
+        steps = judged_steps(ledger, since_ns=since_ns, depth=depth)
+        if as_json:
+            _print_lines(steps)
+        else:
+            _print_judged((one for step in steps for one in step), with_patient=depth is Depth.IDENTITY)
+    return 0
+
+
+def _print_judged(studies: Iterator[Json], *, with_patient: bool) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("#", "patient" if with_patient else "study", "last landed", "outcome", "judged"):
+        table.add_column(name)
+    for one in studies:
+        patient = one.get("patient", {})
+        who = ", ".join(part for part in (patient.get("name"), patient.get("id")) if part) or one["study"]
+        said = "; before: ".join(f"{last['judged']} by {last['by']}" for last in reversed(one["judgements"]))
+        cells = (str(one["study_number"]), who, _time(one["last_landed_ns"]), str(one["outcome"] or ""), said)
+        table.add_row(*(Text(plain(cell)) for cell in cells))
+    Console(highlight=False, soft_wrap=True).print(
+        table if table.row_count else "No study without an alert was judged."
+    )
 
 
 def _midnight_ns(day: date) -> int:

@@ -6,9 +6,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from enum import IntEnum
-from importlib.util import find_spec
 from pathlib import Path
 
 from appliance.core.delivery import ChannelStanding
@@ -16,9 +13,11 @@ from appliance.core.errors import CannotStart, Fault
 from appliance.core.escalation import EscalationPolicy
 from appliance.core.status import PROGRAMS
 from appliance.core.watching import live_pages
-from appliance.inference.loading import load_engine
+from appliance.inference.driver import probe_apart
 from appliance.intake.inbox import closed_below
 from appliance.operations.channel_policies import channel_policy
+from appliance.operations.check_engine import look_at_backend, look_at_engine
+from appliance.operations.findings import Finding, Grade, bad, fine
 from appliance.processes.clock import now
 from appliance.processes.status_file import read_status
 from appliance.records.deliveries import channel_standing
@@ -31,85 +30,43 @@ WATCHES_LEAST = 8192
 OPEN_FILES_LEAST = 1024
 
 
-class Grade(IntEnum):
-    """How bad a finding is; the worst is the doctor's exit code."""
-
-    FINE = 0
-    FAULT = 1
-    CANNOT_WORK = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the doctor."""
-
-    about: str
-    grade: Grade
-    said: str
-    next_step: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """Plain values."""
-        return {**asdict(self), "grade": self.grade.name}
-
-
-def _fine(about: str, said: str) -> Finding:
-    return Finding(about=about, grade=Grade.FINE, said=said)
-
-
-def _bad(about: str, grade: Grade, said: str, next_step: str) -> Finding:
-    return Finding(about=about, grade=grade, said=said, next_step=next_step)
-
-
 def look_at_machine() -> Iterator[Finding]:
     """What needs no settings."""
     version = ".".join(str(part) for part in sys.version_info[:3])
-    yield _fine("machine", f"{os.cpu_count()} cores, Python {version}")
+    yield fine("machine", f"{os.cpu_count()} cores, Python {version}")
     yield _gpu()
     yield _clock()
     yield _watches()
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if files < OPEN_FILES_LEAST:
-        yield _bad("open files", Grade.FAULT, f"a process may open only {files}", "Raise LimitNOFILE or ulimit -n.")
+        yield bad("open files", Grade.FAULT, f"a process may open only {files}", "Raise LimitNOFILE or ulimit -n.")
 
 
 def _gpu() -> Finding:
     """No GPU is no fault: the processor reads every slice."""
-    if not Path("/dev/nvidiactl").exists():
-        return _fine("GPU", "none: /dev/nvidiactl is not there. The processor reads every slice")
-    missing = [name for name in ("tensorrt", "pycuda") if find_spec(name) is None]
-    if missing:
-        return _fine("GPU", f"a card is there, {' and '.join(missing)} is not installed: the processor reads")
-    return _fine("GPU", "a card is there; this version reads on the processor")
+    driver = probe_apart()
+    if not driver.gpus:
+        return fine("GPU", f"none: {driver.said}")
+    cards = "; ".join(f"{gpu.name}, compute capability {gpu.compute_capability}" for gpu in driver.gpus)
+    return fine("GPU", f"{cards}; the driver serves CUDA {driver.version}")
 
 
 def _clock() -> Finding:
     year = 1970 + now().wall_ns // 31_556_952_000_000_000
     if year < 2026:
-        return _bad("clock", Grade.FAULT, f"it says {year}", "Set the clock or start a time service.")
-    return _fine("clock", f"it says {year}; whether a time service keeps it is not checked")
+        return bad("clock", Grade.FAULT, f"it says {year}", "Set the clock or start a time service.")
+    return fine("clock", f"it says {year}; whether a time service keeps it is not checked")
 
 
 def _watches() -> Finding:
     try:
         most = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
     except (OSError, ValueError):
-        return _fine("watch limit", "cannot be read here")
+        return fine("watch limit", "cannot be read here")
     if most < WATCHES_LEAST:
         step = f"sysctl fs.inotify.max_user_watches={WATCHES_LEAST}; until then slices in some folders are found later."
-        return _bad("watch limit", Grade.FAULT, f"the system lets a user watch {most} folders", step)
-    return _fine("watch limit", f"{most} folders")
-
-
-def look_at_engine(folder: Path, threads: int) -> Finding:
-    """Hash, shape and golden self-test."""
-    try:
-        engine = load_engine(folder, threads=threads)
-    except Fault as fault:
-        return _bad("engine", Grade.CANNOT_WORK, fault.message, "Put the installed engine back, or name another one.")
-    said = f"{engine.card.name} {engine.card.version} on {engine.backend.name}, golden test passed"
-    engine.backend.close()
-    return _fine("engine", said)
+        return bad("watch limit", Grade.FAULT, f"the system lets a user watch {most} folders", step)
+    return fine("watch limit", f"{most} folders")
 
 
 def look_at_folders(settings: Settings) -> Iterator[Finding]:
@@ -130,17 +87,17 @@ def look_at_folders(settings: Settings) -> Iterator[Finding]:
 
 def _folder(about: str, folder: Path, *, must_write: bool) -> Finding:
     if not folder.is_dir():
-        return _bad(about, Grade.CANNOT_WORK, f"{folder} is not there", f"mkdir -p {folder}, owned by the service.")
+        return bad(about, Grade.CANNOT_WORK, f"{folder} is not there", f"mkdir -p {folder}, owned by the service.")
     if not os.access(folder, os.R_OK | os.X_OK):
-        return _bad(about, Grade.CANNOT_WORK, f"{folder} cannot be read", "Check its owner and mode.")
+        return bad(about, Grade.CANNOT_WORK, f"{folder} cannot be read", "Check its owner and mode.")
     if must_write:
         try:
             with tempfile.TemporaryFile(dir=folder, prefix=".doctor-"):
                 pass
         except OSError as error:
             step = "Check its owner and mode, and that the disk is not mounted read-only."
-            return _bad(about, Grade.CANNOT_WORK, f"{folder} cannot be written ({error.strerror})", step)
-    return _fine(about, f"{folder} can be {'written' if must_write else 'read'}")
+            return bad(about, Grade.CANNOT_WORK, f"{folder} cannot be written ({error.strerror})", step)
+    return fine(about, f"{folder} can be {'written' if must_write else 'read'}")
 
 
 def _closed_folders(inbox: Path) -> Iterator[Finding]:
@@ -154,7 +111,7 @@ def _closed_folders(inbox: Path) -> Iterator[Finding]:
             f"{closed} folder{'' if closed == 1 else 's'} below {inbox} cannot be opened: what lies there is not seen"
         )
         step = "Give the user of the service the right to read and enter what is put there (docs/install.md)."
-        yield _bad("inbox", Grade.FAULT, said, step)
+        yield bad("inbox", Grade.FAULT, said, step)
 
 
 def _free(about: str, folder: Path) -> Finding:
@@ -162,8 +119,8 @@ def _free(about: str, folder: Path) -> Finding:
     percent = round(100 * usage.free / usage.total)
     if usage.free < FREE_LEAST_BYTES:
         step = "Make room: a full disk stops the records and with them the alerts."
-        return _bad(f"{about} disk", Grade.FAULT, f"only {usage.free // 1024**2} MB are free", step)
-    return _fine(f"{about} disk", f"{percent} % free ({usage.free // 1024**3} GB)")
+        return bad(f"{about} disk", Grade.FAULT, f"only {usage.free // 1024**2} MB are free", step)
+    return fine(f"{about} disk", f"{percent} % free ({usage.free // 1024**3} GB)")
 
 
 def look_at_database(settings: Settings) -> Finding:
@@ -171,8 +128,8 @@ def look_at_database(settings: Settings) -> Finding:
     try:
         Ledger.open(settings.database).close()
     except CannotStart as error:
-        return _bad("database", Grade.CANNOT_WORK, str(error), "")
-    return _fine("database", f"{settings.database} opens and has the form of this version")
+        return bad("database", Grade.CANNOT_WORK, str(error), "")
+    return fine("database", f"{settings.database} opens and has the form of this version")
 
 
 def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
@@ -180,13 +137,13 @@ def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
     moment = now()
     running = {name: read_status(settings.runtime_folder, name) for name in PROGRAMS}
     if not any(running.values()):
-        yield _fine("programs", "none is running (bleedwatch run starts them)")
+        yield fine("programs", "none is running (bleedwatch run starts them)")
         return
     for name, status in running.items():
         if status is None or status.is_silent(moment.monotonic_s):
-            yield _bad(name, Grade.FAULT, "gives no sign of life", "See its log; start it again.")
+            yield bad(name, Grade.FAULT, "gives no sign of life", "See its log; start it again.")
         else:
-            yield _fine(name, f"alive, {status.silent_s(moment.monotonic_s):.0f} s ago")
+            yield fine(name, f"alive, {status.silent_s(moment.monotonic_s):.0f} s ago")
     armed = live_pages(running["dashboard"], moment)
     told = settings.courier.escalation.everybody
     standings = _standings(settings)
@@ -195,17 +152,17 @@ def look_at_who_can_be_told(settings: Settings) -> Iterator[Finding]:
     if armed == 0 and not works:
         none = "no channel takes messages" if told else "no channel is set"
         step = f"Open the board on a screen and arm its sound, and {'mend' if told else 'set'} a channel."
-        yield _bad("who can be told", Grade.FAULT, f"nobody: no page is open and armed, and {none}", step)
+        yield bad("who can be told", Grade.FAULT, f"nobody: no page is open and armed, and {none}", step)
     else:
         channels = f"{len(works)} channel{'' if len(works) == 1 else 's'}"
-        yield _fine("who can be told", f"{armed} armed pages, {channels}")
+        yield fine("who can be told", f"{armed} armed pages, {channels}")
 
 
 def look_at_channels(settings: Settings) -> Iterator[Finding]:
     """What each channel needs, and what came of its messages so far."""
     said = settings.courier.channels
     if not said:
-        yield _fine("channels", "none is set under [courier]: only an open page tells")
+        yield fine("channels", "none is set under [courier]: only an open page tells")
         return
     unready = {name: fault for name, of in said.items() if (fault := _unready(name, of))}
     # One channel that cannot work must not keep the others from telling.
@@ -214,7 +171,7 @@ def look_at_channels(settings: Settings) -> Iterator[Finding]:
     for name in said:
         if name in unready:
             what, _, step = unready[name].partition(" Next step: ")
-            yield _bad(f"channel {name}", grade, what.rstrip("."), step[:1].upper() + step[1:])
+            yield bad(f"channel {name}", grade, what.rstrip("."), step[:1].upper() + step[1:])
         else:
             yield _channel(name, said[name].kind, standings.get(name))
     yield _ladder(settings.courier.escalation)
@@ -245,16 +202,16 @@ def _channel(name: str, kind: str, standing: ChannelStanding | None) -> Finding:
     about = f"channel {name}"
     if standing is not None and standing.failing:
         step = "Mend it, then start a test alarm: it goes to the channels of the first step."
-        return _bad(about, Grade.FAULT, f"{kind}, did not take its last message ({standing.last_error})", step)
+        return bad(about, Grade.FAULT, f"{kind}, did not take its last message ({standing.last_error})", step)
     tried = standing is not None and standing.taken_ns is not None
     said = "took its last message" if tried else "nothing sent yet: start a test alarm to try it"
     given_up = f", {standing.dead} given up so far" if standing is not None and standing.dead else ""
-    return _fine(about, f"{kind}, {said}{given_up}")
+    return fine(about, f"{kind}, {said}{given_up}")
 
 
 def _ladder(policy: EscalationPolicy) -> Finding:
     steps = "; ".join(f"{step.name} after {step.after_s:g} s" for step in policy.steps)
-    return _fine("steps", f"{steps}; then all again each {policy.repeat_s:g} s until somebody answers")
+    return fine("steps", f"{steps}; then all again each {policy.repeat_s:g} s until somebody answers")
 
 
 def refuse_what_cannot_work(settings: Settings) -> None:
@@ -263,6 +220,7 @@ def refuse_what_cannot_work(settings: Settings) -> None:
         lambda: look_at_folders(settings),
         lambda: iter([look_at_database(settings)]),
         lambda: iter([look_at_engine(settings.engine.folder, settings.engine.threads)]),
+        lambda: look_at_backend(settings),
         lambda: look_at_channels(settings),
     ]
     bad = [finding for look in looks for finding in look() if finding.grade is Grade.CANNOT_WORK]

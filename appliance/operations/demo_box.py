@@ -49,15 +49,22 @@ class ThrowAway:
 
 
 @contextmanager
-def throw_away(engine: Path, *, port: int | None, gateway: bool) -> Iterator[ThrowAway]:
-    """Makes everything but starts no program. Nothing is left after the block."""
+def throw_away(
+    engine: Path, *, port: int | None, gateway: bool, plans: Path | None = None, python: Path | None = None
+) -> Iterator[ThrowAway]:
+    """Makes everything but starts no program. Nothing is left after the block.
+
+    `plans` and `python`: where TensorRT plans and their interpreter are, if not in the engine's folder and here.
+    """
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bleedwatch-demo-")))
         for name in ("state", "store", "run", "inbox"):
             (root / name).mkdir()
         secret = secrets.token_hex(16)
         receiver = stack.enter_context(Receiver(secret.encode())) if gateway else None
-        text = _toml(root, engine, port or _free_port()) + (_gateway(root, receiver, secret) if receiver else "")
+        named = {"plans": plans or engine / "plans", "python": python}
+        said = "".join(f'{name} = "{path.absolute()}"\n' for name, path in named.items() if path)
+        text = _toml(root, engine, port or _free_port(), said) + (_gateway(root, receiver, secret) if receiver else "")
         config = root / "bleedwatch.toml"
         config.write_text(text, encoding="utf-8")
         settings = parse_settings(text, str(config))
@@ -113,7 +120,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _toml(root: Path, engine: Path, port: int) -> str:
+def _toml(root: Path, engine: Path, port: int, engine_more: str) -> str:
     return f"""state_folder = "{root}/state"
 store_folder = "{root}/store"
 runtime_folder = "{root}/run"
@@ -121,7 +128,7 @@ runtime_folder = "{root}/run"
 folder = "{root}/inbox"
 [engine]
 folder = "{engine.resolve()}"
-[dashboard]
+{engine_more}[dashboard]
 port = {port}
 scanner = "CT 1 (simulated)"
 people = ["R. Example", "T. Sample"]

@@ -7,16 +7,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from appliance.operations.check_engine import look_at_backend, look_at_engine
 from appliance.operations.check_up import (
-    Finding,
-    Grade,
     look_at_channels,
     look_at_database,
-    look_at_engine,
     look_at_folders,
     look_at_machine,
     look_at_who_can_be_told,
 )
+from appliance.operations.findings import Finding, Grade
 from appliance.settings import BadSettings, Settings, read_settings
 
 _MARK = {Grade.FINE: ("fine ", "dim"), Grade.FAULT: ("FAULT", "yellow"), Grade.CANNOT_WORK: ("STOP ", "bold red")}
@@ -39,6 +38,7 @@ def _findings(config: Path | None, engine: Path) -> list[Finding]:
     found += look_at_folders(settings)
     found.append(look_at_database(settings))
     found.append(look_at_engine(settings.engine.folder, settings.engine.threads))
+    found += look_at_backend(settings)
     return [*found, *look_at_channels(settings), *look_at_who_can_be_told(settings)]
 
 

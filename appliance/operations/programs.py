@@ -7,6 +7,7 @@ import logging
 import os
 import random
 from collections.abc import Callable
+from typing import Final
 
 from appliance.core.quiet import WorkingTime
 from appliance.core.status import PageSeen, ProgramStatus
@@ -21,6 +22,9 @@ from appliance.records.ledger import Ledger
 from appliance.settings import Settings
 
 log = logging.getLogger(__name__)
+
+COURIER_NOTEBOOK: Final = "courier.notebook"
+"""Where the courier writes while the ledger cannot be written; in the runtime folder, which lies in memory."""
 
 
 def run_dashboard(settings: Settings) -> None:
@@ -82,6 +86,7 @@ def run_courier(settings: Settings) -> None:
                 random=random.SystemRandom().random,
                 beat=_courier_beat(status, manager),
                 statuses=_statuses(settings),
+                notebook=settings.runtime_folder / COURIER_NOTEBOOK,
                 manager=manager,
             )
         finally:
@@ -96,9 +101,11 @@ def _dashboard_beat(status: StatusFile, manager: ServiceManager) -> Callable[[No
     return beat
 
 
-def _courier_beat(status: StatusFile, manager: ServiceManager) -> Callable[[Now, tuple[str, ...]], None]:
-    def beat(moment: Now, faults: tuple[str, ...]) -> None:
-        status.beat(moment, faults=faults)
+def _courier_beat(
+    status: StatusFile, manager: ServiceManager
+) -> Callable[[Now, tuple[str, ...], dict[str, str | int | float]], None]:
+    def beat(moment: Now, faults: tuple[str, ...], facts: dict[str, str | int | float]) -> None:
+        status.beat(moment, faults=faults, facts=facts)
         manager.status(" ".join(faults) or "Watching the ledger. Nothing stands in the way of telling.")
 
     return beat

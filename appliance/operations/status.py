@@ -7,8 +7,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from appliance.core.engine_duty import SAID, DutyState
 from appliance.core.reasons import Of, sentence
-from appliance.core.status import PROGRAMS, SILENT_S
+from appliance.core.status import PROGRAMS, SILENT_S, ProgramStatus
+from appliance.core.times import Now
 from appliance.core.watching import live_pages
 from appliance.core.words import Level
 from appliance.processes.clock import now
@@ -45,6 +47,7 @@ def look(settings: Settings) -> dict[str, Any]:
             for name, status in statuses.items()
         },
         "engine": None if engine is None else {"name": engine.engine_name, "backend": engine.backend},
+        "duty": _duty(statuses["triage"], moment),
         "files": {verdict.value: count for verdict, count in sums.items()},
         "open_studies": len(studies),
         "open_alerts": {level.value: sum(alert.level is level for alert in alerts) for level in Level},
@@ -58,6 +61,15 @@ def look(settings: Settings) -> dict[str, Any]:
             {"name": one.name, "failing": one.failing, "waiting": one.due, "given_up": one.dead} for one in channels
         ],
     }
+
+
+def _duty(triage: ProgramStatus | None, moment: Now) -> dict[str, Any] | None:
+    """Which backend is on duty and why, by triage's own word; None while it is silent."""
+    if triage is None or triage.is_silent(moment.monotonic_s) or "engine_duty" not in triage.facts:
+        return None
+    names = {"engine_duty": "state", "backend": "backend", "engine_why": "why"}
+    names |= {"engine_retry_s": "retry_s", "engine_build": "build"}
+    return {name: triage.facts[fact] for fact, name in names.items() if fact in triage.facts}
 
 
 def _said(code: str, details: dict[str, str]) -> str:
@@ -82,6 +94,8 @@ def run_status(settings: Settings, *, as_json: bool) -> int:
         table.add_row(name, "gives no sign of life" if name in dead else f"alive, {age_s:.0f} s ago")
     engine = seen["engine"]
     table.add_row("engine", f"{engine['name']} on {engine['backend']}" if engine else "none has been loaded yet")
+    if duty := seen["duty"]:
+        table.add_row("", f"{SAID[DutyState(duty['state'])]}: {duty['why']}")
     table.add_row("open studies", str(seen["open_studies"]))
     table.add_row("open alerts", ", ".join(f"{count} {level}" for level, count in seen["open_alerts"].items()))
     table.add_row("files", ", ".join(f"{count} {verdict}" for verdict, count in seen["files"].items()))

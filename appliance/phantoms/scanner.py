@@ -28,11 +28,15 @@ SLOW_CHUNKS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """One file that has landed: its path, its index among the files given, and the clock at close or rename (ns)."""
+    """One file that has landed: its path, its index among the files given, and the clock (ns) at close or rename.
+
+    `due_ns`: when its turn was, by the pace alone. A measurement from here on counts what a late scanner would hide.
+    """
 
     path: Path
     sop_index: int
     closed_ns: int
+    due_ns: int
 
 
 def send(
@@ -56,15 +60,16 @@ def send(
         order = [int(k) for k in shuffle.permutation(len(files))]
     started_ns = clock_ns()
     for count, index in enumerate(order):
+        due_ns = started_ns + (round(count / rate_hz * 1e9) if rate_hz > 0 else 0)
         if rate_hz > 0:
-            wait_s = count / rate_hz - (clock_ns() - started_ns) / 1e9
+            wait_s = (due_ns - clock_ns()) / 1e9
             if wait_s > 0:
                 sleep(wait_s)
         source = files[index]
         data = source if isinstance(source, bytes) else source.read_bytes()
         path = inbox / f"{prefix}-{index + 1:04d}.dcm"
         _LAND[landing](path, data, sleep)
-        yield Sent(path=path, sop_index=index, closed_ns=clock_ns())
+        yield Sent(path=path, sop_index=index, closed_ns=clock_ns(), due_ns=due_ns)
 
 
 def series_files(folder: Path) -> list[Path]:

@@ -33,7 +33,7 @@ def head_crop(
     box = head_box(anatomy, spec)
     above_air = np.asarray(hu, dtype=np.float32) - np.float32(AIR_HU)
     by_rows = _into_cells(above_air, pixel_mm[0], box.centre_rc[0], spec)
-    crop = _into_cells(by_rows.T, pixel_mm[1], box.centre_rc[1], spec).T
+    crop = _into_cells(np.ascontiguousarray(by_rows.T), pixel_mm[1], box.centre_rc[1], spec).T
     return np.ascontiguousarray(crop + np.float32(AIR_HU))
 
 
@@ -66,11 +66,14 @@ def _into_cells(values: NDArray[np.float32], spacing_mm: float, centre: float, s
     reach = 0.5 * cell + 0.5 if cell >= 1.0 else 1.0
     first = np.ceil(middles - reach).astype(np.int64)
     total = np.zeros((spec.size, values.shape[1]), dtype=np.float32)
+    gathered = np.empty_like(total)
     for tap in range(int(2 * reach) + 1):
         pixel = first + tap
         gap = np.abs(pixel - middles)
         weight = np.clip(reach - gap, 0.0, 1.0) / cell if cell >= 1.0 else np.clip(1.0 - gap, 0.0, None)
         inside = (pixel >= 0) & (pixel < values.shape[0])
         weight = np.where(inside, weight, 0.0).astype(np.float32)
-        total += weight[:, None] * values[np.where(inside, pixel, 0)]
+        np.take(values, np.where(inside, pixel, 0), axis=0, out=gathered, mode="clip")
+        gathered *= weight[:, None]
+        total += gathered
     return total

@@ -1,7 +1,7 @@
 """Alerts: append-only events, and beside them the fold that they come to, written in one transaction."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -13,6 +13,20 @@ from appliance.records.models import alert, alert_event
 
 _NEWS_OF_THE_MACHINE = frozenset(
     {Happening.RAISED, Happening.UPGRADED, Happening.DOUBTED, Happening.WITHDRAWN, Happening.MENDED},
+)
+
+PAGE: Final = "page"
+"""Who has told, where it was a page."""
+LAST_EVENTS: Final = 100
+"""More than what all channels answer in one round."""
+_SAID: Final = (
+    Happening.RAISED,
+    Happening.UPGRADED,
+    Happening.DOUBTED,
+    Happening.WITHDRAWN,
+    Happening.ACKNOWLEDGED,
+    Happening.JUDGED,
+    Happening.MENDED,
 )
 
 
@@ -107,6 +121,40 @@ def events_of_alerts(r: Connection, alert_ids: Iterable[int]) -> dict[int, list[
     for event in _events(r, sa.select(alert_event).where(alert_event.c.alert_id.in_(list(alert_ids)))):
         found.setdefault(event.alert_id, []).append(event)
     return found
+
+
+def last_events_of_alerts(r: Connection, alert_ids: Iterable[int]) -> dict[int, list[AlertEventRow]]:
+    """What a look must know of several alerts, by alert id, in order: all that the machine and people have said, on which
+    pages each was shown, and of what channels were told the last LAST_EVENTS.
+
+    An alert that nobody answers for weeks has thousands of rounds behind it: they are not read.
+    """
+    begins = _last_events_begin(r, alert_ids)
+    short = [alert_id for alert_id, first in begins.items() if first is None]
+    found = events_of_alerts(r, short)
+    for alert_id, first in begins.items():
+        if first is not None:
+            found[alert_id] = _last_events(r, alert_id, first)
+    return found
+
+
+def _last_events_begin(r: Connection, alert_ids: Iterable[int]) -> dict[int, int | None]:
+    """Of each alert, the id of the first of its LAST_EVENTS; None where it has no more than these."""
+    newer = alert_event.alias("newer")
+    newest = sa.select(newer.c.id).where(newer.c.alert_id == alert.c.id).order_by(newer.c.id.desc())
+    first = newest.limit(1).offset(LAST_EVENTS).correlate(alert).scalar_subquery()
+    chosen = sa.select(alert.c.id, first.label("first")).where(alert.c.id.in_(list(alert_ids)))
+    return {row.id: row.first for row in r.execute(chosen)}
+
+
+def _last_events(r: Connection, alert_id: int, first: int) -> list[AlertEventRow]:
+    of = alert_event.c.alert_id == alert_id
+    said = sa.select(alert_event.c.id).where(of & alert_event.c.kind.in_(_SAID))
+    on_pages = sa.select(alert_event.c.id).where(
+        of & (alert_event.c.kind == Happening.DELIVERED) & (alert_event.c.by == PAGE)
+    )
+    last = sa.select(alert_event.c.id).where(of & (alert_event.c.id >= first))
+    return _events(r, sa.select(alert_event).where(alert_event.c.id.in_(sa.union_all(said, on_pages, last))))
 
 
 def events_after(r: Connection, event_id: int, limit: int) -> list[AlertEventRow]:

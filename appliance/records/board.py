@@ -12,7 +12,13 @@ from appliance.core.alerts import Happening
 from appliance.core.headers import SliceGeometry, StudyFacts
 from appliance.core.ledger import AlertEventRow, AlertRow, EngineEventRow, Finding, ReadingRow, SeriesRow, StudyRow
 from appliance.core.words import Level, Outcome, SeriesVerdict, StudyState
-from appliance.records.alerts import alerts_of_studies, alerts_on_board, events_of_alerts, last_event_id
+from appliance.records.alerts import (
+    alerts_of_studies,
+    alerts_on_board,
+    events_of_alerts,
+    last_event_id,
+    last_events_of_alerts,
+)
 from appliance.records.board_slices import BoardSlice as BoardSlice
 from appliance.records.board_slices import bars_of, geometries_of
 from appliance.records.counts import BoardCounts, count_day, last_landing_ns
@@ -69,7 +75,9 @@ class BoardStudy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardAlert:
-    """One alert on the stage or in a band, with its whole life, oldest event first. `study` of a clinical one.
+    """One alert on the stage or in a band, with its life, oldest event first. `study` of a clinical one.
+
+    Of an alert that was told for weeks the older rounds are left out (`records.alerts.last_events_of_alerts`).
 
     `made_it`: the finding of the reading that made it news; later readings may point elsewhere.
     """
@@ -202,14 +210,19 @@ def read_board_study(r: Connection, study_id: int) -> BoardStudy | None:
     return _board_studies(r, studies_by_id(r, (study_id,)), BoardMemory()).get(study_id)
 
 
-def board_alert(r: Connection, alert: AlertRow, study: BoardStudy | None) -> BoardAlert:
-    """One alert with its life and what made it news."""
-    return _board_alerts(r, [(alert, study)])[0]
+def whole_alert(r: Connection, alert: AlertRow, study: BoardStudy | None) -> BoardAlert:
+    """One alert with its whole life and what made it news."""
+    return _with_news(r, [(alert, study)], events_of_alerts(r, [alert.id]))[0]
 
 
 def _board_alerts(r: Connection, alerts: Sequence[tuple[AlertRow, BoardStudy | None]]) -> list[BoardAlert]:
-    """Alerts with their lives, in two queries."""
-    events = events_of_alerts(r, [alert.id for alert, _ in alerts])
+    """Alerts with what a look must know of their lives, in two queries."""
+    return _with_news(r, alerts, last_events_of_alerts(r, [alert.id for alert, _ in alerts]))
+
+
+def _with_news(
+    r: Connection, alerts: Sequence[tuple[AlertRow, BoardStudy | None]], events: Mapping[int, list[AlertEventRow]]
+) -> list[BoardAlert]:
     lives = [BoardAlert(alert=alert, events=tuple(events[alert.id]), study=study) for alert, study in alerts]
     readings = readings_by_id(r, {one.news.reading_id for one in lives if one.news.reading_id is not None})
     made = [readings.get(one.news.reading_id or 0) for one in lives]

@@ -83,6 +83,7 @@ def _study(r: Connection, study_id: int) -> Iterable[str]:
             at_ns=event.at_ns,
             by=event.by,
             outcome=event.outcome,
+            judged=event.judged,
         )
         try:
             status = study_life.advance(status, folded)
@@ -92,8 +93,8 @@ def _study(r: Connection, study_id: int) -> Iterable[str]:
     if status is None:
         yield f"Study {study_id} has no events."
         return
-    stored = (row.state, row.opened_ns, row.closed_ns, row.seen_by)
-    if stored != (status.state, status.opened_ns, status.closed_ns, status.seen_by):
+    stored = (row.state, row.opened_ns, row.closed_ns, row.seen_by, row.judged)
+    if stored != (status.state, status.opened_ns, status.closed_ns, status.seen_by, status.judged):
         yield f"Study {study_id} is stored as {row.state}, its events come to {status.state}."
     elif row.state is StudyState.CLOSED and row.outcome is not status.outcome:
         yield f"Study {study_id} is stored as {row.outcome}, its events come to {status.outcome}."

@@ -57,12 +57,14 @@ def enqueue(w: Connection, owed: Iterable[Owed], now_ns: int) -> int:
 
 def waiting_deliveries(r: Connection) -> list[DeliveryRow]:
     """The messages that are neither told nor given up, the oldest first."""
-    return _many(r, delivery.c.state == "DUE")
+    return deliveries_where(r, delivery.c.state == "DUE")
 
 
 def taken_for(r: Connection, event_id: int) -> list[DeliveryRow]:
     """The messages about an event that a channel has taken."""
-    return _many(r, (delivery.c.event_id == event_id) & (delivery.c.state == "DONE") & (delivery.c.last_error == ""))
+    return deliveries_where(
+        r, (delivery.c.event_id == event_id) & (delivery.c.state == "DONE") & (delivery.c.last_error == "")
+    )
 
 
 def delivery_postponed(w: Connection, delivery_id: int, *, due_ns: int) -> None:
@@ -106,7 +108,7 @@ def delivery_dead(w: Connection, delivery_id: int, *, at_ns: int, status: int | 
 
 def dead_letters(r: Connection) -> list[DeliveryRow]:
     """The messages that were given up, the oldest first."""
-    return _many(r, delivery.c.state == "DEAD")
+    return deliveries_where(r, delivery.c.state == "DEAD")
 
 
 def channel_standing(r: Connection, channel: str) -> ChannelStanding:
@@ -132,13 +134,13 @@ def channel_standing(r: Connection, channel: str) -> ChannelStanding:
 
 def deliveries_of(r: Connection, alert_id: int) -> list[DeliveryRow]:
     """All messages about an alert, the oldest first."""
-    return _many(r, delivery.c.alert_id == alert_id)
+    return deliveries_where(r, delivery.c.alert_id == alert_id)
 
 
 def deliveries_of_events(r: Connection, event_ids: Iterable[int]) -> dict[int, list[DeliveryRow]]:
     """The messages that tell of these events, by alert id, the oldest first."""
     found: dict[int, list[DeliveryRow]] = {}
-    for row in _many(r, delivery.c.event_id.in_(list(event_ids))):
+    for row in deliveries_where(r, delivery.c.event_id.in_(list(event_ids))):
         found.setdefault(row.alert_id, []).append(row)
     return found
 
@@ -148,7 +150,8 @@ def _attempted(w: Connection, delivery_id: int, **values: Any) -> None:
     w.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(**counted))
 
 
-def _many(r: Connection, where: sa.ColumnElement[bool]) -> list[DeliveryRow]:
+def deliveries_where(r: Connection, where: sa.ColumnElement[bool]) -> list[DeliveryRow]:
+    """The messages of a question over their table, the oldest first. For the other modules of this room."""
     return [_delivery(row) for row in r.execute(sa.select(delivery).where(where).order_by(delivery.c.id))]
 
 

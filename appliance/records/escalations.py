@@ -13,8 +13,8 @@ from appliance.records.ledger import Connection
 from appliance.records.models import alert, alert_event
 
 RINGING_LEVELS: Final = (Level.CRITICAL, Level.TEST, Level.TECHNICAL)
-STEPS_KEPT: Final = 20
-"""Of a ringing that nobody answers for days, so many of the last ESCALATED events: more than a ladder has steps."""
+EVENTS_READ: Final = 200
+"""Of a ringing that nobody answers for days, so many of the last events: more than a round and its answers come to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,6 @@ def was_told(r: Connection, alert_id: int, event_id: int, channel: str) -> bool:
 def _since(r: Connection, row: AlertRow) -> tuple[AlertEventRow, ...]:
     of = alert_event.c.alert_id == row.id
     ring = events_where(r, sa.select(alert_event).where(alert_event.c.id == row.sounding_event_id))
-    later = of & (alert_event.c.id > row.sounding_event_id) & (alert_event.c.kind == Happening.ESCALATED)
-    newest = events_where(r, sa.select(alert_event).where(later).order_by(alert_event.c.id.desc()).limit(STEPS_KEPT))
-    return (*ring, *reversed(newest))
+    later = of & (alert_event.c.id > row.sounding_event_id)
+    newest = events_where(r, sa.select(alert_event).where(later).order_by(alert_event.c.id.desc()).limit(EVENTS_READ))
+    return (*ring, *(event for event in reversed(newest) if event.happening is Happening.ESCALATED))

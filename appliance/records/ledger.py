@@ -22,7 +22,8 @@ from appliance.records.migrations import REVISIONS
 __all__ = ["BUSY_TIMEOUT_MS", "Connection", "Ledger", "open_engine", "refuse_unsound_sqlite", "sqlite_is_sound"]
 
 BUSY_TIMEOUT_MS: Final = 5000
-"""How long a writer waits for another: transactions take milliseconds, so a longer wait is a fault."""
+"""How long a writer waits for another: transactions take milliseconds, so a longer wait is a fault. A program that has
+another way to tell waits less."""
 WAL_LIMIT_BYTES: Final = 64 * 2**20
 
 _PRAGMAS: Final = (
@@ -40,6 +41,13 @@ _MIGRATING: Final = (
     "auto_vacuum = INCREMENTAL",  # counts on a new file alone, and before anything is written to it
     *_PRAGMAS,
     "foreign_keys = OFF",  # a batch migration drops tables, which would delete the rows that refer to them
+)
+
+_NOTEBOOK: Final = (
+    f"busy_timeout = {BUSY_TIMEOUT_MS}",
+    "journal_mode = WAL",
+    "synchronous = OFF",  # it lies in memory, and is gone with the power in any case
+    "foreign_keys = OFF",  # it holds alerts without the studies that they refer to
 )
 
 _SOUND_BRANCHES: Final = {(3, 44): 6, (3, 50): 7, (3, 51): 3}
@@ -65,26 +73,31 @@ def refuse_unsound_sqlite(version: tuple[int, ...] = dbapi2.sqlite_version_info)
         )
 
 
-def open_engine(path: Path, *, migrating: bool = False) -> Engine:
+def open_engine(path: Path, *, migrating: bool = False, notebook: bool = False) -> Engine:
     """An engine by the recipe: isolation_level None, and BEGIN sent by us. No error of it shows a value of a row."""
     engine = sa.create_engine(
         f"sqlite+pysqlite:///{path}", module=dbapi2, pool_size=4, max_overflow=12, hide_parameters=True
     )
+    pragmas = _MIGRATING if migrating else _NOTEBOOK if notebook else _PRAGMAS
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
         try:
-            for pragma in _MIGRATING if migrating else _PRAGMAS:
+            for pragma in pragmas:
                 cursor.execute(f"PRAGMA {pragma}")
         finally:
             cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get("read_only", False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if options.get("read_only", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {options.get('patience_ms', BUSY_TIMEOUT_MS)}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
@@ -94,6 +107,8 @@ class Ledger:
 
     def __init__(self, path: Path, engine: Engine) -> None:
         self.path = path
+        self.patience_ms = BUSY_TIMEOUT_MS
+        """How long a writer waits for another."""
         self._engine = engine
         self._readers = engine.execution_options(read_only=True)
         self._watch = engine.raw_connection()
@@ -124,19 +139,26 @@ class Ledger:
             raise
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, patience_ms: int | None = None) -> Iterator[Connection]:
         """One transaction that writes. Committed at the end of the block, rolled back by any exception.
 
-        Keep it short: everybody else who writes waits. Fault `ledger-not-writable` or `ledger-damaged` if SQLite fails.
+        Keep it short: everybody else who writes waits, as long as its patience lasts. Fault `ledger-not-writable` or
+        `ledger-damaged` if SQLite fails.
         """
         if getattr(self._inside, "writing", False):
             raise RuntimeError("a transaction that writes inside another would wait for itself")
         self._inside.writing = True
         try:
-            with _faults(), self._engine.begin() as connection:
+            patient = self._engine.execution_options(patience_ms=patience_ms or self.patience_ms)
+            with _faults(), patient.begin() as connection:
                 yield connection
         finally:
             self._inside.writing = False
+
+    def prove_writable(self, *, patience_ms: int) -> None:
+        """Writes to the disk, and nothing that counts. Fault as `writing`."""
+        with self.writing(patience_ms=patience_ms) as connection:
+            connection.exec_driver_sql("PRAGMA user_version = 0")  # never used for anything else
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

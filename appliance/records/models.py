@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from appliance.core.alerts import AlertState, Happening, Judged
-from appliance.core.studies import StudyHappening
+from appliance.core.studies import StudyHappening, StudyJudged
 from appliance.core.words import (
     LABELS,
     FileVerdict,
@@ -138,13 +138,16 @@ study = sa.Table(
     _ns("last_landed_ns"),
     _ns("closed_ns", nullable=True),
     _text("seen_by"),
+    _word("judged", nullable=True),
     _one_of("state", StudyState),
     _one_of("outcome", Outcome),
+    _one_of("judged", StudyJudged),
     sa.CheckConstraint("(state = 'CLOSED') = (closed_ns IS NOT NULL)", name="closed_with_time"),
     sa.CheckConstraint("state = 'OPEN' OR outcome IS NOT NULL", name="closed_with_outcome"),
     sa.UniqueConstraint("study_uid", "patient_identity"),
     sa.Index(None, "state"),
     sa.Index(None, "last_landed_ns"),
+    sa.Index(None, "judged"),
 )
 
 study_event = sa.Table(
@@ -156,8 +159,11 @@ study_event = sa.Table(
     _ns("at_ns"),
     _text("by"),
     _word("outcome", nullable=True),
+    _word("judged", nullable=True),
+    _json("details"),
     _one_of("kind", StudyHappening),
     _one_of("outcome", Outcome),
+    _one_of("judged", StudyJudged),
     sa.Index(None, "study_id"),
 )
 
@@ -303,6 +309,8 @@ alert_event = sa.Table(
     _one_of("finality", Finality),
     _one_of("judged", Judged),
     sa.Index(None, "alert_id"),
+    # What a person or the machine has said of an alert that has been told for weeks; and whether a channel told it.
+    sa.Index(None, "alert_id", "kind", "by"),
     # An id is given once and never again: it is the id of the live stream.
     sqlite_autoincrement=True,
 )
@@ -327,6 +335,7 @@ delivery = sa.Table(
     sa.UniqueConstraint("event_id", "channel"),
     sa.UniqueConstraint("idempotency_key"),
     sa.Index(None, "state", "due_ns"),
+    sa.Index(None, "channel"),
 )
 
 engine_event = sa.Table(

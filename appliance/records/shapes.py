@@ -66,6 +66,7 @@ def score_out(score: SliceScore) -> Json:
         "brain_hu": score.brain_hu,
         "skull_area_mm2": score.skull_area_mm2,
         "ms": dict(score.ms),
+        "backend": score.backend,
     }
     heat = np.ascontiguousarray(score.heat, dtype=np.uint8)
     if heat.shape != (HEAT_SIZE, HEAT_SIZE):
@@ -96,6 +97,7 @@ def score_in(row: Any) -> SliceScore | None:
         brain_hu=seen["brain_hu"],
         skull_area_mm2=seen["skull_area_mm2"],
         ms=seen["ms"],
+        backend=seen.get("backend", ""),
     )
 
 

@@ -1,18 +1,20 @@
 """Studies and the events of their lives."""
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from appliance.core.headers import Patient, StudyFacts
 from appliance.core.ledger import Reasons, StudyEventRow, StudyRow
-from appliance.core.studies import StudyEvent, StudyHappening, StudyStatus, advance
+from appliance.core.studies import StudyEvent, StudyHappening, StudyJudged, StudyStatus, advance
 from appliance.core.words import FileVerdict, Outcome, StudyState
 from appliance.records.ledger import Connection
 from appliance.records.models import file, series, study, study_event
 from appliance.records.shapes import reasons_in, reasons_out
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 HELD_BACK = (FileVerdict.SET_ASIDE, FileVerdict.POISON)
 
 
@@ -33,6 +35,7 @@ def open_study(w: Connection, facts: StudyFacts, at_ns: int) -> StudyRow:
         "last_landed_ns": at_ns,
         "closed_ns": None,
         "seen_by": "",
+        "judged": None,
     }
     study_id = int(w.execute(sa.insert(study).values(**values).returning(study.c.id)).scalar_one())
     _append(w, study_id, StudyEvent(happening=StudyHappening.OPENED, at_ns=at_ns))
@@ -72,9 +75,27 @@ def reopen_study(w: Connection, study_id: int, at_ns: int) -> None:
     _happens(w, study_id, StudyEvent(happening=StudyHappening.REOPENED, at_ns=at_ns))
 
 
-def see_study(w: Connection, study_id: int, by: str, at_ns: int) -> None:
-    """A person has pressed "I have seen it" (SEEN)."""
-    _happens(w, study_id, StudyEvent(happening=StudyHappening.SEEN, at_ns=at_ns, by=by))
+def see_study(w: Connection, study_id: int, by: str, at_ns: int, details: Mapping[str, str] = _NOTHING) -> None:
+    """A person has pressed "I have seen it" (SEEN). `details`: from which screen."""
+    _happens(w, study_id, StudyEvent(happening=StudyHappening.SEEN, at_ns=at_ns, by=by), details)
+
+
+def judge_study(
+    w: Connection, study_id: int, judged: StudyJudged, *, by: str, at_ns: int, details: Mapping[str, str]
+) -> None:
+    """A person says what a study shows that no alert was raised for (JUDGED). Again is allowed; the last one counts."""
+    _happens(w, study_id, StudyEvent(happening=StudyHappening.JUDGED, at_ns=at_ns, by=by, judged=judged), details)
+
+
+def judged_studies(r: Connection, after_id: int, limit: int) -> list[StudyRow]:
+    """The next studies behind this id that a person has judged, in the order of their ids."""
+    chosen = _selected().where(study.c.judged.is_not(None) & (study.c.id > after_id))
+    return _many(r, chosen.order_by(study.c.id).limit(limit))
+
+
+def studies_of_uid(r: Connection, study_uid: str) -> list[StudyRow]:
+    """The studies under this UID: one, or one for each patient that it came with."""
+    return _many(r, _selected().where(study.c.study_uid == study_uid).order_by(study.c.id))
 
 
 def study_by_id(r: Connection, study_id: int) -> StudyRow | None:
@@ -129,22 +150,29 @@ def study_events_of(r: Connection, study_id: int) -> list[StudyEventRow]:
             at_ns=row.at_ns,
             by=row.by,
             outcome=None if row.outcome is None else Outcome(row.outcome),
+            judged=None if row.judged is None else StudyJudged(row.judged),
+            details=row.details,
         )
         for row in r.execute(chosen)
     ]
 
 
-def _happens(w: Connection, study_id: int, event: StudyEvent) -> None:
+def _happens(w: Connection, study_id: int, event: StudyEvent, details: Mapping[str, str] = _NOTHING) -> None:
     """Appends the event and stores the fold, in the caller's transaction."""
     status = advance(_status(_existing(w, study_id)), event)
-    values: dict[str, Any] = {"state": status.state, "closed_ns": status.closed_ns, "seen_by": status.seen_by}
+    values: dict[str, Any] = {
+        "state": status.state,
+        "closed_ns": status.closed_ns,
+        "seen_by": status.seen_by,
+        "judged": status.judged,
+    }
     if event.happening is StudyHappening.CLOSED:
         values["outcome"] = status.outcome
     w.execute(sa.update(study).where(study.c.id == study_id).values(**values))
-    _append(w, study_id, event)
+    _append(w, study_id, event, details)
 
 
-def _append(w: Connection, study_id: int, event: StudyEvent) -> None:
+def _append(w: Connection, study_id: int, event: StudyEvent, details: Mapping[str, str] = _NOTHING) -> None:
     w.execute(
         sa.insert(study_event).values(
             study_id=study_id,
@@ -152,6 +180,8 @@ def _append(w: Connection, study_id: int, event: StudyEvent) -> None:
             at_ns=event.at_ns,
             by=event.by,
             outcome=event.outcome,
+            judged=event.judged,
+            details=dict(details),
         ),
     )
 
@@ -163,6 +193,7 @@ def _status(row: StudyRow) -> StudyStatus:
         closed_ns=row.closed_ns,
         outcome=row.outcome,
         seen_by=row.seen_by,
+        judged=row.judged,
     )
 
 
@@ -230,4 +261,5 @@ def _study(row: Any) -> StudyRow:
         closed_ns=row.closed_ns,
         set_aside=row.set_aside,
         seen_by=row.seen_by,
+        judged=None if row.judged is None else StudyJudged(row.judged),
     )

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from appliance.core.alerts import Judged
 from appliance.core.ledger import Finding, ReadingRow, SeriesRow, SliceRow, StudyEventRow, StudyRow
 from appliance.core.words import FileVerdict, Level, SeriesVerdict
-from appliance.records.board import BoardAlert, BoardSeries, BoardSlice, board_alert, read_board_study
+from appliance.records.board import BoardAlert, BoardSeries, BoardSlice, read_board_study, whole_alert
 from appliance.records.ledger import Connection
 from appliance.records.models import alert, file, slice_, study
 from appliance.records.readings import latest_readings, readings_of
@@ -97,10 +97,10 @@ def read_whole_study(r: Connection, study_id: int, *, series_id: int | None = No
     on_board = read_board_study(r, study_id)
     if on_board is None:
         return None
-    whole_alert = None if on_board.alert is None else board_alert(r, on_board.alert, on_board)
+    its_alert = None if on_board.alert is None else whole_alert(r, on_board.alert, on_board)
     sums = _series_sums(r, study_id)
     speaks = None if on_board.shown is None else on_board.shown.series
-    speaking = _whole_series(r, speaks, whole_alert)
+    speaking = _whole_series(r, speaks, its_alert)
     chosen = _chosen(sums, series_id) or speaks
     uid = on_board.study.facts.study_uid
     others = sa.select(sa.func.count()).where((study.c.study_uid == uid) & (study.c.id != study_id))
@@ -109,8 +109,8 @@ def read_whole_study(r: Connection, study_id: int, *, series_id: int | None = No
         events=tuple(study_events_of(r, study_id)),
         series=sums,
         speaking=speaking,
-        shown=speaking if chosen == speaks else _whole_series(r, chosen, whole_alert),
-        alert=whole_alert,
+        shown=speaking if chosen == speaks else _whole_series(r, chosen, its_alert),
+        alert=its_alert,
         files=_file_sums(r, uid),
         others_with_uid=int(r.execute(others).scalar_one()),
         judged=judged_critical(r),
@@ -143,18 +143,18 @@ def _chosen(sums: tuple[SeriesSum, ...], series_id: int | None) -> SeriesRow | N
     return asked[0] if asked else None
 
 
-def _whole_series(r: Connection, series: SeriesRow | None, whole_alert: BoardAlert | None) -> ShownSeries | None:
+def _whole_series(r: Connection, series: SeriesRow | None, its_alert: BoardAlert | None) -> ShownSeries | None:
     if series is None:
         return None
     rows = tuple(slices_of(r, series.id))
     readings = tuple(readings_of(r, series.id))
     reading = readings[-1] if readings else None
     finding = reading.finding if reading else None
-    if whole_alert is not None and whole_alert.alert.series_id == series.id:
+    if its_alert is not None and its_alert.alert.series_id == series.id:
         seen = [one.finding for one in readings if one.finding is not None]
-        if whole_alert.alert.withdrawn and whole_alert.made_it is not None:
-            seen.append(whole_alert.made_it)
-        if finding is None or whole_alert.alert.withdrawn:
+        if its_alert.alert.withdrawn and its_alert.made_it is not None:
+            seen.append(its_alert.made_it)
+        if finding is None or its_alert.alert.withdrawn:
             finding = seen[-1] if seen else None
     key = next((row.geometry for row in rows if finding is not None and row.id == finding.key_slice_id), None)
     board = BoardSeries(

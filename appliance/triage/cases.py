@@ -45,6 +45,11 @@ class SeriesCase:
         """More of it is awaited."""
         return self.row.state is SeriesState.OPEN
 
+    @property
+    def backends(self) -> set[str]:
+        """Who has answered for its slices: one, or none yet."""
+        return {row.score.backend for row in self.slices.values() if row.score is not None}
+
     def unscored(self) -> list[SliceRow]:
         """Slices that the engine still owes, in the order of landing."""
         return [row for row in self.slices.values() if row.score is None]

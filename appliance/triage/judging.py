@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from appliance.core.alerts import AlertStatus, Step, alert_step
 from appliance.core.engine import EngineCard
-from appliance.core.ledger import AlertChange, AlertKey, AlertRow, ReadingRow
+from appliance.core.ledger import AlertChange, AlertKey, ReadingRow
 from appliance.core.words import Finality, Level
 from appliance.exams.registry import EXAM
 from appliance.reading.series_reader import SeriesReading
@@ -21,9 +21,9 @@ class EngineUsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The alert of the study's exam as it stands, and the acquisition it stands on."""
+    """The alert of the study's exam as it stands, and the series and acquisition it stands on."""
 
-    alert: AlertRow
+    series_id: int | None
     status: AlertStatus
     last_acquired: str  # of the series that the alert stands on
     all_landed: bool  # of that series: before, its last acquisition time is not known
@@ -37,7 +37,7 @@ def clinical_key(study: StudyCase) -> AlertKey:
 
 def is_new_acquisition(series: SeriesCase, standing: Standing | None) -> bool:
     """It was scanned after the alerted series. Without both times it is the same scan."""
-    if standing is None or standing.alert.series_id == series.row.id or not standing.all_landed:
+    if standing is None or standing.series_id == series.row.id or not standing.all_landed:
         return False
     earliest, _ = series.acquired()
     return bool(earliest and standing.last_acquired and earliest > standing.last_acquired)
@@ -57,7 +57,7 @@ def step_of(
         level,
         finality,
         new_acquisition=is_new_acquisition(series, standing),
-        same_series=standing is None or standing.alert.series_id == series.row.id,
+        same_series=standing is None or standing.series_id == series.row.id,
         others=others,
     )
 

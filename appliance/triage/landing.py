@@ -3,7 +3,9 @@
 The order is fixed. A file is safe in the store before a row says so, and a row says so before the inbox lets it go.
 """
 
+import errno
 import logging
+import os
 from collections import deque
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -19,13 +21,14 @@ from appliance.imaging.sniffing import MAX_FILE, is_temp_name
 from appliance.intake.inbox import Candidate, Inbox
 from appliance.intake.names import path_text
 from appliance.intake.plain_file import read_regular
-from appliance.intake.reader_pool import READ_AHEAD, Died, ReaderPool
+from appliance.intake.reader_pool import READ_AHEAD, Answer, Died, ReaderPool
 from appliance.records.files import record_file
 from appliance.records.ledger import Ledger
 from appliance.records.series import apply_series_change
 from appliance.records.slices import take_slice
 from appliance.records.studies import note_landing, update_study_facts
 from appliance.store.shelf import Shelf, shelf_name
+from appliance.triage.ballast import Ballast
 from appliance.triage.cases import SeriesCase, StudyCase
 from appliance.triage.placing import Placing
 from appliance.triage.technical import TechnicalAlerts
@@ -76,6 +79,7 @@ class Landing:
         ledger: Ledger,
         placing: Placing,
         technical: TechnicalAlerts,
+        ballast: Ballast,
     ) -> None:
         self._inbox = inbox
         self._pool = pool
@@ -83,7 +87,9 @@ class Landing:
         self._ledger = ledger
         self._placing = placing
         self._technical = technical
+        self._ballast = ballast
         self._again: deque[_Job] = deque()
+        self._answers: deque[Answer] = deque()
         self._restoring: set[int] = set()
 
     # -- to the readers ----------------------------------------------------------------------------
@@ -92,8 +98,14 @@ class Landing:
         """Gives ready files to readers that are free. What needs no reader is answered at once."""
         while self._again:
             self._submit(self._again.popleft(), now)
-        for candidate in self._inbox.ready(now, READ_AHEAD - self._pool.busy):
-            self._open(candidate, now)
+        ready = self._inbox.ready(now, READ_AHEAD - self._pool.busy - len(self._answers))
+        for number, candidate in enumerate(ready):
+            try:
+                self._open(candidate, now)
+            except Fault:
+                for unanswered in ready[number:]:
+                    self._inbox.not_yet(unanswered, now)
+                raise
 
     def _open(self, candidate: Candidate, now: Now) -> None:
         if not candidate.regular:
@@ -125,20 +137,40 @@ class Landing:
 
     # -- from the readers --------------------------------------------------------------------------
 
+    def hear(self, now: Now) -> None:
+        """Takes from the readers what they have read. It waits here until it can be recorded."""
+        self._answers.extend(self._pool.poll(now.monotonic_s))
+
     def receive(self, now: Now) -> list[Taken]:
-        """Records every answer that has come. Returns the slices that the engine may now score."""
+        """Records every answer that has come. Returns the slices that the engine may now score.
+
+        An answer that cannot be recorded stays the next one. Fault: nothing could be recorded; `store-not-writable` where
+        it is the store that takes nothing.
+        """
+        self.hear(now)
         taken: list[Taken] = []
-        for answer in self._pool.poll(now.monotonic_s):
-            job = answer.job
-            if isinstance(job, _Restore):
-                self._restored(job, answer.result)
-                continue
-            job.ms["read"] = _ms_since(job.sent_s)
-            if isinstance(answer.result, Died):
-                self._died(job, now)
-            elif (slice_taken := self._answered(job, answer.result, now)) is not None:
+        while self._answers:
+            try:
+                slice_taken = self._receive(self._answers[0], now)
+            except Fault:
+                if taken:
+                    break  # it comes again at the next call
+                raise
+            self._answers.popleft()
+            if slice_taken is not None:
                 taken.append(slice_taken)
         return taken
+
+    def _receive(self, answer: Answer, now: Now) -> Taken | None:
+        job = answer.job
+        if isinstance(job, _Restore):
+            self._restored(job, answer.result)
+            return None
+        job.ms.setdefault("read", _ms_since(job.sent_s))
+        if isinstance(answer.result, Died):
+            self._died(job, now)
+            return None
+        return self._answered(job, answer.result, now)
 
     def restore(self, row: SliceRow, now: Now) -> None:
         """Asks a reader for the Hounsfield values of a stored slice once more. OSError if the stored file is gone."""
@@ -153,16 +185,17 @@ class Landing:
     def _restored(self, job: _Restore, result: ReadFile | Died) -> None:
         self._restoring.discard(job.row.id)
         if isinstance(result, ReadFile) and result.hu is not None:
-            self._shelf.put_hounsfield(result.hu, job.row.stored)
+            self._put_hounsfield(result.hu, job.row.stored)
 
     def _died(self, job: _Job, now: Now) -> None:
-        job.deaths += 1
-        if job.deaths < POISON_AFTER:
+        deaths = job.deaths + 1
+        if deaths < POISON_AFTER:
+            job.deaths = deaths
             self._again.append(job)
             return
         file_id = self._refuse(
             job.candidate, FileVerdict.POISON, "killed-its-reader", now,
-            file_sha256=job.file_sha256, attempts=job.deaths,
+            file_sha256=job.file_sha256, attempts=deaths,
         )  # fmt: skip
         self._technical.raise_once("poison-file", f"file {file_id}", now)
 
@@ -214,13 +247,30 @@ class Landing:
             sop_uid=read.header.sop_uid,
             file_sha256=job.file_sha256,
         )
-        self._shelf.put(job.data, name)
-        self._shelf.put_hounsfield(read.hu, name)
+        self._put(job.data, name)
+        self._put_hounsfield(read.hu, name)
         job.ms["store"] = _ms_since(begin_s)
         row = self._commit_slice(job, read, series, name, now)
         if same_sop:
             self._technical.raise_once("sop-conflict", f"series {series.row.id}", now, study_id=study.row.id)
         return Taken(study, series, row, read.hu)
+
+    def _put(self, data: bytes, name: str) -> None:
+        try:
+            if self._ballast.holds_back(self._shelf.root, len(data)):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._shelf.put(data, name)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._ballast.give_up_if_full(len(data)):
+                raise Fault("store-not-writable", error.strerror or type(error).__name__) from error
+            self._put(data, name)
+
+    def _put_hounsfield(self, hu: Hounsfield, name: str) -> None:
+        """They can be made again from the stored file, and the engine reads these from memory."""
+        try:
+            self._shelf.put_hounsfield(hu, name)
+        except OSError as error:
+            log.error("the values of a slice could not be stored", extra={"facts": {"said": error.strerror}})
 
     def _commit_slice(self, job: _Job, read: ReadFile, series: SeriesCase, name: str, now: Now) -> SliceRow:
         assert read.header is not None

@@ -31,6 +31,8 @@ class Leaving:
         self._set_aside_folder = set_aside_folder
         self._ledger = ledger
         self._said: set[int] = set()
+        self._left: list[int] = []  # they have left, and the ledger does not say so yet
+        self._unproven: dict[str, str] = {}  # by name: the sha256 that its bytes must have before it may leave
 
     def reconcile(self, now: Now) -> None:
         """Looks at every file with a verdict that still lies in the inbox.
@@ -40,23 +42,24 @@ class Leaving:
         """
         with self._ledger.reading() as read:
             rows = files_still_landed(read)
-        gone: list[int] = []
         for file_id, row in rows:
             name = name_of(row.path)
             path = self._inbox.root / name
+            leaves = row.verdict in SAFE
             try:
                 same = identity_of(path.lstat()) == row.identity
+            except (FileNotFoundError, NotADirectoryError):
+                self._left.append(file_id)
+                continue
             except OSError:
-                gone.append(file_id)
+                # Its folder may not be entered now. It lies there still, and its verdict holds until it can be looked at.
+                self._inbox.remember(name, row.identity, file_id=file_id, leaves=leaves, now=now)
+                self._unproven[name] = row.sha256
                 continue
             if not same:
                 continue
-            leaves = row.verdict in SAFE
             if not (leaves and self._owned) or self._has_bytes(path, row.sha256):
                 self._inbox.remember(name, row.identity, file_id=file_id, leaves=leaves, now=now)
-        if gone:
-            with self._ledger.writing() as write:
-                mark_removed(write, gone)
 
     @staticmethod
     def _has_bytes(path: Path, file_sha256: str) -> bool:
@@ -69,23 +72,27 @@ class Leaving:
     def let_go(self, now: Now) -> None:
         """Second looks: what is safe and unchanged leaves an owned inbox; what cannot be taken moves aside after a while."""
         unchanged = self._inbox.second_looks(now)
-        if not self._owned:
-            return
-        left = [answered.file_id for name, answered in unchanged if self._remove(name, answered, now)]
-        left += [
+        if self._owned:
+            self._let_leave(unchanged, now)
+        if self._left:
+            with self._ledger.writing() as write:
+                mark_removed(write, self._left)
+            self._left = []
+
+    def _let_leave(self, unchanged: list[tuple[str, Answered]], now: Now) -> None:
+        self._left += [answered.file_id for name, answered in unchanged if self._remove(name, answered, now)]
+        self._left += [
             answered.file_id
             for name, answered in self._inbox.resting(now, REST_S)
             if self._move_aside(name, answered.file_id, now)
         ]
-        if left:
-            with self._ledger.writing() as write:
-                mark_removed(write, left)
 
     def _remove(self, name: str, answered: Answered, now: Now) -> bool:
         """Looks once more directly before: a receiver that reuses names may have put another file there meanwhile."""
         path = self._inbox.root / name
         try:
-            if identity_of(path.lstat()) != answered.identity:
+            expected = self._unproven.pop(name, None)
+            if identity_of(path.lstat()) != answered.identity or (expected and not self._has_bytes(path, expected)):
                 self._inbox.look_again(name, now)
                 return False
             path.unlink()

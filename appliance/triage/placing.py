@@ -1,28 +1,31 @@
 """The study and the series of a landed file: found, opened, opened again, judged by header."""
 
+import contextlib
 from dataclasses import replace
 
-from appliance.core.engine import EngineCard
+from appliance.core.errors import Fault
 from appliance.core.headers import Header
 from appliance.core.ledger import SeriesChange
 from appliance.core.times import Now
 from appliance.core.words import SeriesState, SeriesVerdict, StudyState
 from appliance.exams.registry import EXAM, EXAMS
-from appliance.records.ledger import Ledger
+from appliance.records.ledger import Connection, Ledger
 from appliance.records.series import apply_series_change, open_series, update_series_facts
 from appliance.records.slices import forget_scores
 from appliance.records.studies import open_study, reopen_study
 from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
+from appliance.triage.engine_duty import EngineDuty
 
 
 class Placing:
     """Where a file belongs. Every change stands in the ledger before it stands in a case."""
 
-    def __init__(self, *, ledger: Ledger, cases: OpenCases, card: EngineCard) -> None:
+    def __init__(self, *, ledger: Ledger, cases: OpenCases, duty: EngineDuty) -> None:
         self._ledger = ledger
         self._cases = cases
-        self._ages_years = card.ages_years
-        self._engine_sha256 = card.sha256
+        self._duty = duty
+        self._ages_years = duty.card.ages_years
+        self._engine_sha256 = duty.card.sha256
 
     def known_study_of(self, header: Header, now: Now) -> StudyCase | None:
         """The study of a header, if anything of it ever landed."""
@@ -51,10 +54,26 @@ class Placing:
                 apply_series_change(write, SeriesChange(series_id=series.row.id, state=SeriesState.OPEN))
                 series.row = replace(series.row, state=SeriesState.OPEN, closed_ns=None)
                 series.arrivals_s.clear()
-                if series.read_by and series.read_by != self._engine_sha256:
-                    # A reading never mixes two engines: the slices that another one read are scored again.
-                    forget_scores(write, series.row.id)
-                    series.slices = {key: replace(row, score=None) for key, row in series.slices.items()}
+                if series.read_by not in ("", self._engine_sha256) or not self._duty.can_go_on(series.backends):
+                    self._forget(write, series)
+
+    def read_anew_what_was_lost(self) -> None:
+        """What a backend has scored that answers no more is forgotten where a series is open; its alerts stand."""
+        strange = [
+            series
+            for study in self._cases
+            for series in study.series.values()
+            if series.is_read and series.is_open and not self._duty.can_go_on(series.backends)
+        ]
+        for series in strange:
+            self._forget_in_memory(series)
+        # A ledger that fails holds nobody up: new scores are written over the old ones, and who starts after a crash and
+        # finds scores of two reads all of them anew.
+        with contextlib.suppress(Fault):
+            if strange:
+                with self._ledger.writing() as write:
+                    for series in strange:
+                        forget_scores(write, series.row.id)
 
     def series_of(self, study: StudyCase, header: Header, now: Now, *, declined_by: str) -> SeriesCase:
         """The series of a header, opened if it is new, judged anew if it was declined."""
@@ -73,3 +92,12 @@ class Placing:
                 update_series_facts(write, case.row.id, header.series)
             case.row = replace(case.row, facts=header.series, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
         return case
+
+    def _forget(self, write: Connection, series: SeriesCase) -> None:
+        """A reading never mixes two engines or two backends: slices that another one scored are scored again."""
+        forget_scores(write, series.row.id)
+        self._forget_in_memory(series)
+
+    @staticmethod
+    def _forget_in_memory(series: SeriesCase) -> None:
+        series.slices = {key: replace(row, score=None) for key, row in series.slices.items()}

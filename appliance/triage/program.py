@@ -4,9 +4,12 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from appliance.core.errors import CannotStart, Fault
+from appliance.core.status import LEDGER_FACT
 from appliance.core.times import Now
+from appliance.inference.choice import Choice, choose
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.inbox import Inbox
 from appliance.intake.reader_pool import ReaderPool
@@ -25,8 +28,11 @@ from appliance.records.slices import forget_scores
 from appliance.records.studies import open_studies
 from appliance.settings import Settings
 from appliance.store.shelf import Shelf
+from appliance.triage.ballast import Ballast
 from appliance.triage.cases import OpenCases
-from appliance.triage.judging import EngineUsed
+from appliance.triage.engine_duty import EngineDuty
+from appliance.triage.fast_road import FastRoad, fast_road
+from appliance.triage.keeping import LEDGER_FAULTS, Keeping
 from appliance.triage.landing import Landing
 from appliance.triage.leaving import Leaving
 from appliance.triage.placing import Placing
@@ -38,18 +44,32 @@ log = logging.getLogger(__name__)
 
 BUSY_REST_S = 0.005
 IDLE_REST_S = 0.05
+BALLAST = "ballast"
+CANNOT_WRITE = "The records cannot be written: what is found is told from memory until they can."
 
 
 def make_triage(
-    settings: Settings, ledger: Ledger, engine: LoadedEngine, pool: ReaderPool, watcher: Watcher | None
+    settings: Settings,
+    ledger: Ledger,
+    engine: LoadedEngine,
+    pool: ReaderPool,
+    watcher: Watcher | None,
+    moment: Now,
+    *,
+    fast: FastRoad | None = None,
+    why: str = "",
 ) -> Triage:
-    """The parts, put together. Nothing is started yet."""
+    """The parts, put together. Nothing is started yet. `fast`, `why`: the backend beside `engine`, as `EngineDuty`."""
     shelf = Shelf(settings.store_folder)
     inbox = Inbox(settings.inbox.folder)
     cases = OpenCases(ledger, engine.card)
     technical = TechnicalAlerts(ledger)
-    placing = Placing(ledger=ledger, cases=cases, card=engine.card)
-    landing = Landing(inbox=inbox, pool=pool, shelf=shelf, ledger=ledger, placing=placing, technical=technical)
+    ballast = Ballast(settings.state_folder / BALLAST, settings.ballast_mib * 2**20)
+    duty = EngineDuty(spare=engine, fast=fast, why=why, ledger=ledger, technical=technical, now=moment)
+    placing = Placing(ledger=ledger, cases=cases, duty=duty)
+    landing = Landing(
+        inbox=inbox, pool=pool, shelf=shelf, ledger=ledger, placing=placing, technical=technical, ballast=ballast
+    )
     return Triage(
         ledger=ledger,
         shelf=shelf,
@@ -59,10 +79,13 @@ def make_triage(
         leaving=Leaving(
             inbox=inbox, owned=settings.inbox.owned, set_aside_folder=settings.set_aside_folder, ledger=ledger
         ),
-        scoring=Scoring(engine=engine, shelf=shelf, cases=cases, landing=landing, placing=placing, technical=technical),
+        scoring=Scoring(duty=duty, shelf=shelf, cases=cases, landing=landing, placing=placing, technical=technical),
         cases=cases,
-        used=EngineUsed(card=engine.card, backend=engine.backend.name),
+        placing=placing,
+        duty=duty,
         technical=technical,
+        keeping=Keeping(ledger, ballast),
+        ballast=ballast,
     )
 
 
@@ -71,26 +94,43 @@ def run(settings: Settings) -> None:
     stop = stop_on_signals()
     manager = ServiceManager.from_environment(os.environ, os.getpid())
     start_logs(PROGRAM)
+    # SQLite needs a little room to open its file: where the disk is full since before, there must be some.
+    Ballast(settings.state_folder / BALLAST, settings.ballast_mib * 2**20).give_up_if_full()
     ledger = Ledger.open(settings.database)
     try:
         engine = load_engine(settings.engine.folder, threads=settings.engine.threads)
     except Fault as fault:
         raise CannotStart(f"{fault.message}. Next step: bleedwatch doctor") from None
     try:
+        choice = choose(settings.engine, engine.card.sha256)
         with alone(settings.state_folder, PROGRAM):
-            _record_engine(ledger, engine)
-            _run(settings, ledger, engine, stop, manager)
+            recorded = _record_engine_if_possible(ledger, engine)
+            _run(settings, ledger, engine, choice, stop, manager, recorded=recorded)
     finally:
         engine.backend.close()
         ledger.close()
 
 
+def _record_engine_if_possible(ledger: Ledger, engine: LoadedEngine) -> bool:
+    """Returns False where the ledger cannot be written now and the engine is the one that it knows: a bleed can be found
+    and told of all the same. Fault for any other engine, whose scores must not be mixed with those that stand there."""
+    try:
+        _record_engine(ledger, engine)
+    except Fault as fault:
+        with ledger.reading() as read:
+            before = current_engine(read)
+        if fault.reason not in LEDGER_FAULTS or before is None or before.engine_sha256 != engine.card.sha256:
+            raise
+        return False
+    return True
+
+
 def _record_engine(ledger: Ledger, engine: LoadedEngine) -> None:
     with ledger.writing() as write:
         before = current_engine(write)
-        if before and (before.engine_sha256, before.backend) != (engine.card.sha256, engine.backend.name):
+        if before and before.engine_sha256 != engine.card.sha256:
             _forget_other_scores(write)
-        golden = {"largest": f"{engine.golden_distance:.2g}", "allowed": f"{engine.golden_allowed:g}"}
+        golden = {"largest": f"{engine.golden_distance:.2g}", "allowed": f"{engine.golden.allowed_logit:g}"}
         # No engine serves that has not just passed its golden test.
         for kind, details in (("GOLDEN", golden), ("LOADED", {})):
             record_engine_event(
@@ -105,14 +145,21 @@ def _record_engine(ledger: Ledger, engine: LoadedEngine) -> None:
 
 
 def _forget_other_scores(write: Connection) -> None:
-    """A reading uses one engine and one backend: what is open is scored again. Its alerts stand meanwhile."""
+    """A reading uses one engine: what is open is scored again. Its alerts stand meanwhile."""
     for study in open_studies(write):
         for series in series_of(write, study.id):
             forget_scores(write, series.id)
 
 
 def _run(
-    settings: Settings, ledger: Ledger, engine: LoadedEngine, stop: threading.Event, manager: ServiceManager
+    settings: Settings,
+    ledger: Ledger,
+    engine: LoadedEngine,
+    choice: Choice,
+    stop: threading.Event,
+    manager: ServiceManager,
+    *,
+    recorded: bool,
 ) -> None:
     watcher = Watcher(settings.inbox.folder)
     try:
@@ -121,11 +168,25 @@ def _run(
         raise CannotStart(f"{settings.inbox.folder} cannot be watched: {error.strerror}") from None
     try:
         with ReaderPool(now().monotonic_s) as pool:
-            triage = make_triage(settings, ledger, engine, pool, watcher)
-            triage.start(now())
-            log.info("watching", extra={"facts": {"engine": engine.card.version, "backend": engine.backend.name}})
-            beat = _beat(settings, engine, triage, manager)
-            run_ticks(triage.tick, stop=stop, rest=_rest(triage, pool, watcher), beat=beat, manager=manager)
+            fast = fast_road(settings, engine) if choice.fast else None
+            triage = make_triage(settings, ledger, engine, pool, watcher, now(), fast=fast, why=choice.why)
+            if not recorded:
+                triage.keeping.owe(partial(_record_engine, ledger, engine), now())
+            try:
+                triage.start(now())
+                facts = {"engine": engine.card.version, "backend": engine.backend.name, "why": choice.why}
+                log.info("watching", extra={"facts": facts})
+                beat = _beat(settings, engine, triage, manager)
+                run_ticks(
+                    triage.tick,
+                    stop=stop,
+                    rest=_rest(triage, pool, watcher),
+                    beat=beat,
+                    manager=manager,
+                    hurry=lambda: triage.keeping.news,
+                )
+            finally:
+                triage.close()
     finally:
         watcher.stop()
         remove_status(settings.runtime_folder, PROGRAM)
@@ -148,20 +209,17 @@ def _rest(triage: Triage, pool: ReaderPool, watcher: Watcher) -> Callable[[], No
 
 def _beat(settings: Settings, engine: LoadedEngine, triage: Triage, manager: ServiceManager) -> Callable[[Now], None]:
     status = StatusFile(settings.runtime_folder, PROGRAM)
-    reads_with = f"{engine.card.name} {engine.card.version} on {engine.backend.name}"
+    name = f"{engine.card.name} {engine.card.version}"
 
     def beat(moment: Now) -> None:
+        facts = triage.facts(moment)
         manager.status(
-            f"Watching the inbox. Engine {reads_with}. "
+            f"Watching the inbox. Engine {name} on {facts['backend']}. "
             f"Studies open: {triage.open_studies}, files waiting: {triage.waiting_files}."
         )
-        status.beat(
-            moment,
-            facts={
-                "engine": f"{engine.card.name} {engine.card.version}",
-                "backend": engine.backend.name,
-                **triage.facts(moment),
-            },
-        )
+        keeping = triage.keeping
+        keeping.news = False
+        faults = (CANNOT_WRITE,) if LEDGER_FACT in facts else ()
+        status.beat(moment, faults=faults, facts={"engine": name, **facts}, unrecorded=keeping.unrecorded)
 
     return beat

@@ -1,7 +1,8 @@
-"""Which slice the engine reads next, and what happens when it does not answer."""
+"""Which slices the engine reads next, and what happens when it does not answer."""
 
 import logging
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
@@ -9,11 +10,13 @@ from typing import Final
 from appliance.core.errors import Fault
 from appliance.core.ledger import ScoredSlice, SliceRow
 from appliance.core.reads import Hounsfield
+from appliance.core.slices import SliceScore
 from appliance.core.times import Now
-from appliance.inference.loading import LoadedEngine
-from appliance.reading.slice_reader import read_slice
+from appliance.inference.backend import Backend
+from appliance.reading.slice_reader import PreparedSlice, prepare_slice, score_slices
 from appliance.store.shelf import Shelf
 from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
+from appliance.triage.engine_duty import EngineDuty
 from appliance.triage.landing import Landing
 from appliance.triage.placing import Placing
 from appliance.triage.technical import TechnicalAlerts
@@ -28,11 +31,31 @@ HOUNSFIELD_IN_MEMORY: Final = 64  # slices; half a megabyte each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A slice that the engine has just answered for. Nothing of it stands in the ledger yet."""
+    """A slice that the engine has just answered for. Nothing of it stands in the ledger or in its case yet."""
 
     study: StudyCase
     series: SeriesCase
+    row: SliceRow
     slice: ScoredSlice
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """A slice whose turn may come. `rank`: the least comes first."""
+
+    rank: tuple[bool, int]
+    study: StudyCase
+    series: SeriesCase
+    row: SliceRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A slice that is ready for the engine."""
+
+    owed: _Owed
+    prepared: PreparedSlice
+    begin_s: float
 
 
 @dataclass(slots=True)
@@ -45,19 +68,19 @@ class _Pace:
 
 
 class Scoring:
-    """Asks the engine for one slice a turn."""
+    """Asks the engine for one slice a turn, or for as many of a backlog as the backend takes at once."""
 
     def __init__(
         self,
         *,
-        engine: LoadedEngine,
+        duty: EngineDuty,
         shelf: Shelf,
         cases: OpenCases,
         landing: Landing,
         placing: Placing,
         technical: TechnicalAlerts,
     ) -> None:
-        self._engine = engine
+        self._duty = duty
         self._shelf = shelf
         self._cases = cases
         self._landing = landing
@@ -70,9 +93,12 @@ class Scoring:
 
     def has_work(self) -> bool:
         """A slice waits for its score, and the engine is not left in peace after a fault."""
-        return not self._pace.engine_rests and any(
+        return self._may_ask() and any(
             self._at_hand(series) for study in self._cases for series in study.series.values()
         )
+
+    def _may_ask(self) -> bool:
+        return self._duty.serving is not None and not self._pace.engine_rests
 
     def keep(self, row: SliceRow, hu: Hounsfield) -> None:
         """The values of a slice that has just been taken, so that they need not be read again."""
@@ -91,47 +117,95 @@ class Scoring:
         """Owed slices whose values are there: the others are being made again, and hold nobody up."""
         return [row for row in self.owed_of(series) if not self._landing.is_restoring(row)]
 
-    def most_urgent(self, now: Now) -> Scored | None:
-        """Scores the slice that matters most, of the exam that an alert hangs on, else the one that landed first."""
+    def most_urgent(self, now: Now) -> list[Scored]:
+        """Scores the slice that matters most, of the exam that an alert hangs on, else the one that landed first.
+
+        Those that wait behind it are scored with it, as far as its backend takes them at once.
+        """
         self._pace.now_s = now.monotonic_s
         self._pace.engine_rests = now.monotonic_s < self._pace.engine_again_s
-        if self._pace.engine_rests:
-            return None
-        best: tuple[tuple[bool, int], StudyCase, SeriesCase, SliceRow] | None = None
+        chosen, backend = self._chosen()
+        asked = [asked for owed in chosen if (asked := self._prepared(owed, now)) is not None]
+        if not asked or backend is None:
+            return []
+        return self._ask(asked, backend, now)
+
+    def _chosen(self) -> tuple[list[_Owed], Backend | None]:
+        """The next slices, all for one backend."""
+        queues = list(self._queues()) if self._may_ask() else []
+        if not queues:
+            return [], None
+        backend, (urgent, *_) = min(queues, key=lambda queue: queue[1][0].rank)
+        calm, _ = urgent.rank
+        if not calm or backend.max_batch == 1:
+            return [urgent], backend
+        together = sorted((one for of, owed in queues if of is backend for one in owed), key=lambda one: one.rank)
+        return together[: backend.max_batch], backend
+
+    def _queues(self) -> Iterator[tuple[Backend, list[_Owed]]]:
+        """Of each series that waits its backend, and its first slices."""
         for study in self._cases:
             for series in study.series.values():
-                for row in self._at_hand(series)[:1]:
-                    rank = (not self._is_suspect(series), row.landed_ns)
-                    if best is None or rank < best[0]:
-                        best = (rank, study, series, row)
-        return self._score(*best[1:], now) if best else None
+                rows = self._at_hand(series)
+                backend = self._duty.backend_of(series.backends) if rows else None
+                if backend is None:
+                    continue
+                calm = not self._is_suspect(series)
+                # An alert may hang on the next slice: it waits for no other to be made ready.
+                first = rows[: backend.max_batch if calm else 1]
+                yield backend, [_Owed((calm, row.landed_ns), study, series, row) for row in first]
 
     def _is_suspect(self, series: SeriesCase) -> bool:
         """An alert hangs on its next slice: one slice is positive already, and nobody has been told."""
-        points = self._engine.card.points
+        points = self._duty.card.points
         positive = any(row.score and row.score.probabilities[0] >= points.early_pair for row in series.slices.values())
         return positive and series.told is None
 
-    def _score(self, study: StudyCase, series: SeriesCase, row: SliceRow, now: Now) -> Scored | None:
-        hu = self._hounsfield_of(series, row, now)
+    def _prepared(self, owed: _Owed, now: Now) -> _Asked | None:
+        hu = self._hounsfield_of(owed.series, owed.row, now)
         if hu is None:
             return None
         begin_s = perf_counter()
         try:
-            score = read_slice(self._engine, hu, row.geometry)
+            prepared = prepare_slice(hu, owed.row.geometry, self._duty.card)
         except Fault as fault:
-            self._engine_failed(series, row, fault, now)
+            self._engine_failed([owed], fault, now)
             return None
+        return _Asked(owed=owed, prepared=prepared, begin_s=begin_s)
+
+    def _ask(self, asked: Sequence[_Asked], backend: Backend, now: Now) -> list[Scored]:
+        try:
+            scores = score_slices([one.prepared for one in asked], backend, self._duty.card)
+        except Fault as fault:
+            if backend is not self._duty.spare:
+                return self._ask_spare(asked, fault, now)
+            self._engine_failed([one.owed for one in asked], fault, now)
+            return []
         self._failures_in_row = 0
         self._technical.mend("engine-fault", "engine", now, "the engine answers again")
+        return [self._answered(one, score, now) for one, score in zip(asked, scores, strict=True)]
+
+    def _ask_spare(self, asked: Sequence[_Asked], fault: Fault, now: Now) -> list[Scored]:
+        """The fast backend is gone. What it was asked for the spare reads at once, the most urgent first."""
+        self._duty.lost(fault, now)
+        self._placing.read_anew_what_was_lost()
+        return self._ask(asked[: self._duty.spare.max_batch], self._duty.spare, now)
+
+    def _answered(self, asked: _Asked, score: SliceScore, now: Now) -> Scored:
+        owed = asked.owed
+        row = owed.row
         self._hounsfield.pop(row.id, None)
-        ms = {**score.ms, "score": (perf_counter() - begin_s) * 1000}
-        series.slices[row.id] = replace(row, score=score, ms={**row.ms, **ms})
-        if not series.is_open:  # it was judged without this slice
-            self._placing.reopen(study, series, now)
-            series.arrivals_s.append(now.monotonic_s)
+        ms = {**score.ms, "score": (perf_counter() - asked.begin_s) * 1000}
+        if not owed.series.is_open:  # it was judged without this slice
+            self._placing.reopen(owed.study, owed.series, now)
+            owed.series.arrivals_s.append(now.monotonic_s)
         self.scored += 1
-        return Scored(study=study, series=series, slice=ScoredSlice(slice_id=row.id, score=score, ms=ms))
+        return Scored(
+            study=owed.study,
+            series=owed.series,
+            row=replace(row, score=score, ms={**row.ms, **ms}),
+            slice=ScoredSlice(slice_id=row.id, score=score, ms=ms),
+        )
 
     def _hounsfield_of(self, series: SeriesCase, row: SliceRow, now: Now) -> Hounsfield | None:
         kept = self._hounsfield.get(row.id)
@@ -152,13 +226,14 @@ class Scoring:
             series.failed[row.id], series.failed_s = ENGINE_TRIES, now.monotonic_s
             log.error("a stored slice is gone", extra={"facts": {"slice": row.id}})
 
-    def _engine_failed(self, series: SeriesCase, row: SliceRow, fault: Fault, now: Now) -> None:
-        series.failed[row.id] = series.failed.get(row.id, 0) + 1
-        series.failed_s = now.monotonic_s
+    def _engine_failed(self, owed: Sequence[_Owed], fault: Fault, now: Now) -> None:
+        for one in owed:
+            one.series.failed[one.row.id] = one.series.failed.get(one.row.id, 0) + 1
+            one.series.failed_s = now.monotonic_s
         self._pace.engine_again_s = now.monotonic_s + ENGINE_RETRY_S
         self._pace.engine_rests = True
-        log.error("the engine failed", extra={"facts": {"slice": row.id, "said": fault.message}})
+        log.error("the engine failed", extra={"facts": {"slice": owed[0].row.id, "said": fault.message}})
         self._technical.raise_once("engine-fault", "engine", now)
         self._failures_in_row += 1
-        if self._failures_in_row == ENGINE_TRIES:
-            self._technical.make_blind("engine-fault", "engine", now)  # there is no spare here
+        if self._failures_in_row == ENGINE_TRIES and self._duty.serving is self._duty.spare:
+            self._technical.make_blind("engine-fault", "engine", now)  # nobody reads

@@ -60,6 +60,7 @@ def test_the_message_says_what_was_found_and_not_in_whom() -> None:
         "schema_version": 1,
         "kind": "alert",
         "test": False,
+        "recorded": True,
         "alert": 4,
         "event": 17,
         "happening": "RAISED",
@@ -76,6 +77,19 @@ def test_the_message_says_what_was_found_and_not_in_whom() -> None:
     patient = STUDY.patient
     for secret in (patient.name, patient.patient_id, patient.birth_date, STUDY.study_uid, STUDY.accession):
         assert json.dumps(secret).strip('"').encode() not in said
+
+
+def test_what_the_box_cannot_record_says_so_and_still_what_was_found() -> None:
+    ring = replace(EVENT, reading_id=None, details={"label": "edh", "side": "patient’s left", "key_slice": "9"})
+    told = replace(TOLD, ring=ring, event=ring, reading=None, recorded=False)
+    document = json.loads(body(told))
+    assert (document["recorded"], document["revision"]) == (False, None)
+    assert document["finding"] == {"label": "edh", "side": "patient’s left", "key_slice": 9}
+    said = letter(told, "CT 2", clock_text)
+    assert "(EDH), patient’s left" in said.text and "cannot write its records" in said.text
+    assert "press Acknowledge" not in said.text and "Alert 4" not in said.text
+    without = replace(told, ring=replace(ring, details={"label": "", "side": "", "key_slice": "0"}))
+    assert json.loads(body(without))["finding"] is None
 
 
 def test_what_has_changed_since_does_not_change_the_message() -> None:

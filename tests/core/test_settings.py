@@ -1,10 +1,12 @@
 """Settings: all faults at once, in words, each with its line."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from appliance.core.engine_duty import OnRefused
 from appliance.settings import BadSettings, commented_toml, parse_settings
 from appliance.settings_courier import EmailSettings
 
@@ -131,6 +133,38 @@ def test_the_file_that_init_writes_is_in_order_and_so_is_what_it_shows() -> None
     courier = parse_settings(own + "[courier]\n" + re.sub(r"(?m)^# ?", "", shown), "first").courier
     assert list(courier.channels) == ["pager", "mail", "siren"]
     assert [one.name for one in courier.escalation.steps] == ["Ward pager", "Stroke team"]
+
+
+def test_the_engines_lines_that_init_shows_are_settings_too() -> None:
+    text = commented_toml(root=Path("/var/lib/bw"), inbox=Path("/srv/in"), engine=Path("/opt/e"))
+    shown = re.sub(r"(?m)^# (plans|python) =", r"\1 =", text)
+    assert shown.count("\nplans =") == shown.count("\npython =") == 1
+    engine = parse_settings(shown, "first").engine
+    assert engine.plans_folder == Path("/var/lib/bleedwatch/plans")
+    assert engine.interpreter == Path("/opt/tensorrt/bin/python")
+    plain = parse_settings(text, "first").engine
+    default = parse_settings(GOOD.replace("/opt/engine", "/opt/e"), "x").engine
+    assert plain == default.model_copy(update={"plans": plain.plans}), "what is written is the default"
+    assert (plain.backend, plain.on_refused) == ("auto", OnRefused.FALLBACK)
+    assert plain.plans_folder == Path("/var/lib/bw/state/plans")  # an upgrade replaces the engine's folder
+    assert plain.interpreter == Path(sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('backend = "cuda"', "engine.backend should be 'auto', 'onnxruntime' or 'tensorrt'"),
+        ('precision = "int8"', "engine.precision should be 'fp16' or 'fp32'"),
+        ('on_refused = "ignore"', "engine.on_refused should be 'rebuild', 'fallback' or 'fail'"),
+        ('plans = "plans"', "engine.plans must be a whole path that begins with /"),
+        ('python = "python3"', "engine.python must be a whole path that begins with /"),
+        ("max_batch = 0", "engine.max_batch should be greater than or equal to 1"),
+        ("deadline_s = 10", "engine.deadline_s should be less than or equal to 3"),
+    ],
+)
+def test_faults_of_the_engine_are_told_in_words_with_their_line(more: str, said: str) -> None:
+    (fault,) = faults_of(GOOD + more + "\n")
+    assert f"line 10: {said}" in fault
 
 
 @pytest.mark.parametrize("hours", ["[19, 7]", "[7, 7]", "[-1, 7]", "[7, 25]"])

@@ -25,9 +25,11 @@ from appliance.records.slices import slices_of
 from appliance.records.studies import studies_since
 from appliance.settings import Settings, parse_settings
 from appliance.store.shelf import without_preamble
+from appliance.triage.fast_road import FastRoad
 from appliance.triage.program import make_triage
 
 ENGINE = Path(__file__).resolve().parents[2] / "engines" / "head-ct"
+BALLAST_MIB = 1  # enough for a test: each keeps its folder for a while
 STEP_S = 0.5  # of the moved clock: less than any patience of the box
 SWEEP_AND_SECOND_LOOK_S = 33.0  # without a watcher a file is found by the idle sweep, settles, and is looked at again
 _MANY = 100_000
@@ -67,6 +69,7 @@ def settings_text(root: Path, engine_folder: Path = ENGINE) -> str:
         (root / name).mkdir(parents=True, exist_ok=True)
     return (
         f'state_folder = "{root}/state"\nstore_folder = "{root}/store"\nruntime_folder = "{root}/run"\n'
+        f"ballast_mib = {BALLAST_MIB}\n"
         f'[inbox]\nfolder = "{root}/inbox"\n[engine]\nfolder = "{engine_folder}"\n'
     )
 
@@ -84,11 +87,13 @@ class Box:
         clock: Clock,
         watched: bool = False,
         start: bool = True,
+        ballast_mib: int = BALLAST_MIB,
     ) -> None:
-        self.settings = settings_of(root)
+        self.settings = settings_of(root).model_copy(update={"ballast_mib": ballast_mib})
         self.inbox = self.settings.inbox.folder
         self.engine = engine
         self.clock = clock
+        self.fast: FastRoad | None = None
         self.watcher: Watcher | None = None
         self._readers = readers
         self._watched = watched
@@ -103,7 +108,16 @@ class Box:
         self.watcher = Watcher(self.inbox) if self._watched else None
         if self.watcher:
             self.watcher.start()
-        self.triage = make_triage(self.settings, self.ledger, self.engine, self._readers, self.watcher)
+        self.triage = make_triage(
+            self.settings,
+            self.ledger,
+            self.engine,
+            self._readers,
+            self.watcher,
+            self.clock.now(),
+            fast=self.fast,
+            why="a test",
+        )
         self.triage.start(self.clock.now())
 
     def restart(self) -> None:

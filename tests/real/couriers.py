@@ -4,12 +4,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from appliance.core.alerts import Happening
 from appliance.core.escalation import EscalationPolicy, EscalationStep
-from appliance.core.ledger import AlertEventRow, DeliveryRow
-from appliance.core.status import PageSeen, ProgramStatus
+from appliance.core.ledger import AlertEventRow, AlertRow, DeliveryRow
+from appliance.core.status import PageSeen, ProgramStatus, Unrecorded
 from appliance.core.times import Now
 from appliance.core.words import Level
 from appliance.courier.courier import Courier
@@ -19,6 +20,7 @@ from appliance.records.alerts import events_of, open_alerts
 from appliance.records.deliveries import deliveries_of
 from appliance.records.ledger import Ledger
 from tests.real.gateways import Gateway
+from tests.real.scenes import Scene
 
 SECRET = b"a shared secret of the test"
 PAGE = PageSeen(page_id="a" * 16, armed=True, last_word_s_ago=0.2)
@@ -54,7 +56,20 @@ def alive(program: str) -> ProgramStatus:
 
 def started(policy: CourierPolicy, ledger: Ledger) -> Courier:
     """A courier on the real clock, the other programs living."""
-    return Courier(policy, ledger, statuses=alive, random=lambda: 0.5, wall_ns=time.time_ns, started=now())
+    return Courier(
+        policy,
+        ledger,
+        statuses=alive,
+        random=lambda: 0.5,
+        wall_ns=time.time_ns,
+        started=now(),
+        notebook=notebook_of(ledger),
+    )
+
+
+def notebook_of(ledger: Ledger) -> Path:
+    """Where the couriers of a test write while its ledger cannot be written."""
+    return ledger.path.with_name("courier.notebook")
 
 
 @contextlib.contextmanager
@@ -100,12 +115,24 @@ class Box:
     at: Now = field(default_factory=now)
     down: set[str] = field(default_factory=set)
     pages: tuple[PageSeen, ...] = ()
+    unrecorded: tuple[Unrecorded, ...] = ()
+    notebook: Path = Path()
+
+    def __post_init__(self) -> None:
+        if self.notebook == Path():
+            self.notebook = notebook_of(self.ledger)
 
     def status(self, program: str) -> ProgramStatus | None:
         if program in self.down:
             return None
-        pages = self.pages if program == "dashboard" else ()
-        return ProgramStatus(program=program, pid=1, started_ns=0, beat_monotonic_s=self.at.monotonic_s, pages=pages)
+        return ProgramStatus(
+            program=program,
+            pid=1,
+            started_ns=0,
+            beat_monotonic_s=self.at.monotonic_s,
+            pages=self.pages if program == "dashboard" else (),
+            unrecorded=self.unrecorded if program == "triage" else (),
+        )
 
     def courier(self, policy: CourierPolicy = CourierPolicy(nobody_after_s=1e9)) -> Courier:
         return Courier(
@@ -115,6 +142,7 @@ class Box:
             random=lambda: 0.5,
             wall_ns=lambda: self.at.wall_ns,
             started=self.at,
+            notebook=self.notebook,
         )
 
     def after(self, made: Courier, seconds: float) -> set[str]:
@@ -123,8 +151,14 @@ class Box:
         made.tick(self.at)
         return self.technical()
 
-    def settle(self, made: Courier) -> None:
-        """Waits, on the real clock, until what is under way has been answered and recorded; no time passes here."""
+    def ring(self, scene: Scene) -> AlertRow:
+        """A CRITICAL that begins to ring now, by the clock of this box."""
+        scene.now_ns = self.at.wall_ns
+        return scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+
+    def settle(self, made: Courier, *, after_s: float = 0.0) -> None:
+        """Waits, on the real clock, until what is under way `after_s` later has been answered and recorded."""
+        self.at = self.at.plus(after_s)
         made.tick(self.at)
         wait_until(lambda: not made.record(self.at))
         made.tick(self.at)

@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from appliance.core.status import PageSeen, ProgramStatus
+from appliance.core.status import PageSeen, ProgramStatus, Unrecorded
 from appliance.core.times import Now
 from appliance.dashboard.config import DashboardConfig
 from appliance.dashboard.program import run
@@ -26,6 +26,7 @@ class Served:
     beats: int = 0
     silent: set[str] = field(default_factory=set)
     facts: dict[str, str | int | float] = field(default_factory=dict)  # of triage
+    unrecorded: tuple[Unrecorded, ...] = ()
     began_ns: int = field(default_factory=time.time_ns)
     stop: threading.Event = field(default_factory=threading.Event)
     started: threading.Event = field(default_factory=threading.Event)
@@ -46,11 +47,14 @@ class Served:
             ready=True,
             facts=self.facts if program == "triage" else {},
             pages=self.pages if program == "dashboard" else (),
+            unrecorded=self.unrecorded if program == "triage" else (),
         )
 
 
 @contextmanager
-def served(path: Path, store: Path, *, port: int = 0, config: DashboardConfig = CONFIG) -> Iterator[Served]:
+def served(
+    path: Path, store: Path, *, port: int = 0, config: DashboardConfig = CONFIG, clock: Callable[[], Now] = now
+) -> Iterator[Served]:
     """Runs the board on a ledger until the block ends."""
     state = Served()
 
@@ -70,7 +74,7 @@ def served(path: Path, store: Path, *, port: int = 0, config: DashboardConfig = 
                     ledger,
                     store,
                     stop=state.stop,
-                    clock=now,
+                    clock=clock,
                     beat=beat,
                     statuses=state.status,
                     listening=listening,

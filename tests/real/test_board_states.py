@@ -33,11 +33,6 @@ POLICY = EscalationPolicy(
 
 
 @pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
-
-
-@pytest.fixture
 def board(ledger_path: Path, scene: Scene) -> Iterator[Served]:
     with served(ledger_path, scene.store, config=replace(CONFIG, escalation=POLICY)) as running:
         yield running

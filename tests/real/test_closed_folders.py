@@ -4,11 +4,14 @@ The interpreter of a test may lie where only root can reach it. So the program s
 root more than another user: the right to pass over the modes of files.
 """
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -27,6 +30,7 @@ from appliance.records.ledger import Ledger
 from appliance.settings import Settings
 from appliance.triage.closed_folders import CODE, ClosedFolders
 from appliance.triage.technical import TechnicalAlerts
+from tests.conftest import MakeBox
 from tests.phantom_exams import series_files
 from tests.real.appliance import settings_of, settings_text
 from tests.real.service_manager import ROOT, wait_until
@@ -138,3 +142,52 @@ def test_fewer_are_no_news_and_after_a_restart_only_more_than_were_told_of(ledge
     again.seen(0, now())
     assert open_of_code(ledger) == []
     assert check(ledger) == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_has_its_verdict_and_lies_in_a_folder_that_is_closed_meanwhile_is_no_duplicate(
+    make_box: MakeBox, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    """Root may enter every folder, so that it is closed is said by the calls that ask."""
+    box = make_box()
+    (file, *_) = series_files("closed")
+    box.put("patient/IM001", file.data)
+    box.put("patient/notes.txt", b"no DICOM")
+    box.pass_time_until(lambda: len(box.files()) == 2)
+    with shut(box.inbox / "patient", monkeypatch):
+        if restarted:
+            box.restart()
+        box.pass_time(40)
+        assert sorted(one.removed for one in box.files()) == [False, False]
+    box.pass_time(40)
+    assert box.sums() == {"TAKEN": 1, "IGNORED": 1}
+    assert box.in_inbox() == ["patient/notes.txt"]
+    assert check(box.ledger) == []
+
+
+@contextmanager
+def shut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """To this process the folder is one that it may neither list nor look into, until the block ends."""
+    scandir, lstat, access = os.scandir, Path.lstat, os.access
+
+    def refuse(path: object) -> None:
+        if Path(str(path)) == folder or folder in Path(str(path)).parents:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    def scan(path: str) -> object:
+        refuse(path)
+        return scandir(path)
+
+    def look(path: Path) -> os.stat_result:
+        if path != folder:
+            refuse(path)
+        return lstat(path)
+
+    def may(path: str, mode: int) -> bool:
+        return Path(path) != folder and access(path, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scan)
+        patched.setattr(Path, "lstat", look)
+        patched.setattr(os, "access", may)
+        yield

@@ -35,6 +35,7 @@ from tests.real.couriers import (
     answers,
     attempts,
     courier,
+    notebook_of,
     started,
     tick_until,
     wait_until,
@@ -50,11 +51,6 @@ NAME = "HOSTILE^<b>NAME</b>"
 def gateway() -> Iterator[Gateway]:
     with open_gateway() as opened:
         yield opened
-
-
-@pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
 
 
 def test_a_critical_alert_is_told_once_signed_and_without_a_name(
@@ -107,8 +103,7 @@ def test_a_gateway_that_is_ill_is_asked_again_until_it_takes_the_message(
     asked = []
     # random() is 0.5: half of 1 s, then half of 2 s.
     for seconds in (0.0, 0.49, 0.02, 0.97, 0.04):
-        box.after(made, seconds)
-        box.settle(made)
+        box.settle(made, after_s=seconds)
         asked.append(len(gateway.received))
     made.close()
     assert asked == [1, 1, 2, 2, 3]
@@ -346,7 +341,8 @@ def test_the_running_program_tells_within_200_ms_of_the_commit(
                 stop=stop,
                 clock=now,
                 random=lambda: 0.5,
-                beat=lambda moment, _faults: beats.append(moment),
+                beat=lambda moment, _faults, _facts: beats.append(moment),
+                notebook=notebook_of(ledger),
                 statuses=alive,
             )
 

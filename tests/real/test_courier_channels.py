@@ -43,11 +43,6 @@ def server() -> Iterator[MailServer]:
         yield opened
 
 
-@pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
-
-
 def mail(server: MailServer, **more: object) -> EmailPolicy:
     values: dict[str, object] = {
         "name": "mail",

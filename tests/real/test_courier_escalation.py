@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -60,11 +59,6 @@ def lead() -> Iterator[Gateway]:
         yield opened
 
 
-@pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
-
-
 def three(ward: Gateway, team: Gateway, lead: Gateway, **more: object) -> CourierPolicy:
     """Ward at once, team after two minutes, lead after five, then all each four minutes."""
     steps = ((0.0, webhook(ward, "ward")), (120.0, webhook(team, "team")), (300.0, webhook(lead, "lead")))
@@ -81,23 +75,19 @@ def test_nobody_answers_and_each_step_is_told_in_its_time_then_all_again(
 ) -> None:
     box = Box(ledger, pages=(PAGE,))
     made = box.courier(three(ward, team, lead))
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     box.settle(made)
     assert got(ward, team, lead) == [1, 0, 0]
     box.after(made, 119)
     assert steps_taken(ledger, alert.id) == []
-    box.after(made, 1)
-    box.settle(made)
+    box.settle(made, after_s=1)
     assert got(ward, team, lead) == [1, 1, 0]
-    box.after(made, 180)
-    box.settle(made)
+    box.settle(made, after_s=180)
     assert got(ward, team, lead) == [1, 1, 1]
     for number in (2, 3):
         box.after(made, 239)
         assert got(ward, team, lead) == [number - 1] * 3
-        box.after(made, 1)
-        box.settle(made)
+        box.settle(made, after_s=1)
         assert got(ward, team, lead) == [number] * 3
     assert steps_taken(ledger, alert.id) == [
         ("Team", "time"),
@@ -113,8 +103,7 @@ def test_nobody_answers_and_each_step_is_told_in_its_time_then_all_again(
     assert again["step"] == {"number": 3, "round": 2, "name": EVERYBODY, "why": "time"}
     assert ward.received[0].document["step"] is None
     scene.acknowledge(alert, "R. Example")
-    box.after(made, 10_000)
-    box.settle(made)
+    box.settle(made, after_s=10_000)
     assert got(ward, team, lead) == [3, 3, 3]
     assert check(ledger) == []
     made.close()
@@ -125,11 +114,9 @@ def test_an_answer_in_time_goes_no_further_and_news_begins_at_the_first_step(
 ) -> None:
     box = Box(ledger, pages=(PAGE,))
     made = box.courier(three(ward, team, lead))
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     box.settle(made)
-    box.after(made, 125)
-    box.settle(made)
+    box.settle(made, after_s=125)
     scene.acknowledge(alert, "R. Example")
     box.after(made, 9_000)
     assert got(ward, team, lead) == [1, 1, 0]
@@ -142,8 +129,7 @@ def test_an_answer_in_time_goes_no_further_and_news_begins_at_the_first_step(
     assert got(ward, team, lead) == [2, 1, 0]
     box.after(made, 119)
     assert got(ward, team, lead) == [2, 1, 0]
-    box.after(made, 1)
-    box.settle(made)
+    box.settle(made, after_s=1)
     assert got(ward, team, lead) == [2, 2, 0]
     made.close()
 
@@ -154,15 +140,13 @@ def test_no_live_page_takes_the_next_step_at_once_and_only_that(
     box = Box(ledger)
     made = box.courier(three(ward, team, lead))
     box.after(made, 10)
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     box.settle(made)
     assert steps_taken(ledger, alert.id) == [("Team", "no-screen")]
     assert got(ward, team, lead) == [1, 1, 0]
     box.after(made, 179)
     assert got(ward, team, lead) == [1, 1, 0]
-    box.after(made, 1)
-    box.settle(made)
+    box.settle(made, after_s=1)
     assert steps_taken(ledger, alert.id) == [("Team", "no-screen"), ("Lead", "time")]
     made.close()
 
@@ -172,8 +156,7 @@ def test_a_page_that_is_loaded_again_calls_nobody_and_one_that_stays_away_does(
 ) -> None:
     box = Box(ledger, pages=(PAGE,))
     made = box.courier(three(ward, team, lead))
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     box.after(made, 1)
     box.pages = ()
     box.after(made, 2)
@@ -192,8 +175,7 @@ def test_while_the_box_starts_its_pages_are_given_time(
     scene: Scene, ledger: Ledger, ward: Gateway, team: Gateway, lead: Gateway
 ) -> None:
     box = Box(ledger)
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     made = box.courier(three(ward, team, lead, grace_s=15.0))
     box.after(made, 14)
     assert steps_taken(ledger, alert.id) == []
@@ -209,8 +191,7 @@ def test_a_refusing_gateway_is_passed_at_once_and_tried_on_and_told_of(
     ward.answer = lambda n: (401, {}, 0.0) if n < 3 else (204, {}, 0.0)
     box = Box(ledger, pages=(PAGE,))
     made = box.courier(three(ward, team, lead))
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     box.settle(made)
     box.settle(made)
     assert steps_taken(ledger, alert.id) == [("Team", "dead-channels")]
@@ -221,8 +202,7 @@ def test_a_refusing_gateway_is_passed_at_once_and_tried_on_and_told_of(
     assert (fault.key.second, fault.details["channel"]) == ("ward", "ward")
     assert made.faults == ("The channel ward takes no messages.",)
     for _ in range(2):  # goes on trying, each minute
-        box.after(made, 61)
-        box.settle(made)
+        box.settle(made, after_s=61)
     assert got(ward, team, lead) == [3, 1, 0]
     assert [one.happening for one in answers(ledger, alert.id, "ward")] == [Happening.FAILED, Happening.DELIVERED]
     assert box.after(made, 1) == set()
@@ -276,8 +256,7 @@ def test_a_wall_clock_that_jumps_back_delays_no_step_and_one_that_jumps_forward_
 ) -> None:
     box = Box(ledger, pages=(PAGE,))
     made = box.courier(three(ward, team, lead))
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     box.settle(made)
     box.at = Now(box.at.monotonic_s, box.at.wall_ns - 3600 * S)
     box.after(made, 119)
@@ -308,11 +287,9 @@ def test_a_restart_goes_on_where_it_was_and_tells_the_last_step_again_under_the_
 ) -> None:
     box = Box(ledger, pages=(PAGE,))
     made = box.courier(three(ward, team, lead))
-    scene.now_ns = box.at.wall_ns
-    alert = scene.critical("PHANTOM^ONE", 1, before_s=0.0)
+    alert = box.ring(scene)
     box.settle(made)
-    box.after(made, 120)
-    box.settle(made)
+    box.settle(made, after_s=120)
     made.close()
     assert got(ward, team, lead) == [1, 1, 0]
     again = box.courier(three(ward, team, lead))
@@ -324,8 +301,7 @@ def test_a_restart_goes_on_where_it_was_and_tells_the_last_step_again_under_the_
     assert [row.state for row in messages(ledger, alert.id)] == ["DONE", "DONE"]
     box.after(again, 179)
     assert steps_taken(ledger, alert.id) == [("Team", "time")]
-    box.after(again, 1)
-    box.settle(again)
+    box.settle(again, after_s=1)
     assert got(ward, team, lead) == [1, 2, 1]
     assert check(ledger) == []
     again.close()
@@ -359,8 +335,7 @@ def test_a_test_alarm_goes_the_whole_road_of_the_first_step_and_no_further(
         )  # fmt: skip
     box.settle(made)
     for _ in range(5):
-        box.after(made, 200)
-        box.settle(made)
+        box.settle(made, after_s=200)
     assert got(ward, team, lead) == [1, 0, 0]
     assert ward.received[0].document["test"] is True
     assert ward.received[0].document["study"] is None
@@ -387,8 +362,7 @@ def test_faults_of_the_box_go_to_the_channels_that_are_set_for_them(
     with ledger.writing() as w:
         for alert in (fault, other):
             append_event(w, alert.id, Happening.MENDED, at_ns=box.at.wall_ns, by="scene", details={})
-    box.after(made, 30)
-    box.settle(made)
+    box.settle(made, after_s=30)
     assert got(ward, team, lead) == [0, 2, 0], "what is mended needs no telling"
     with ledger.reading() as r:
         assert dead_letters(r) == []
@@ -429,8 +403,7 @@ def test_nobody_can_be_told_when_every_channel_fails_and_no_page_is_live(
     assert [name for name, _ in steps_taken(ledger, alert.id)] == ["Team", "Lead"]
     assert box.after(made, 6) == {"nobody-can-be-told", "dead-letters"}
     team.answer = lambda _n: (204, {}, 0.0)
-    box.after(made, 61)
-    box.settle(made)
+    box.settle(made, after_s=61)
     assert box.after(made, 2) == {"dead-letters"}
     made.close()
 
@@ -493,11 +466,9 @@ def test_a_clock_that_is_set_back_by_minutes_keeps_no_message_for_minutes(
     scene.critical("PHANTOM^ONE", 1, before_s=0.0)
     box.settle(made)
     box.at = Now(box.at.monotonic_s, box.at.wall_ns - 300 * S)
-    box.after(made, 0.3)
-    box.settle(made)
+    box.settle(made, after_s=0.3)
     assert got(ward) == [1], "the wait is half a second"
-    box.after(made, 0.3)
-    box.settle(made)
+    box.settle(made, after_s=0.3)
     assert got(ward) == [2]
     made.close()
 
@@ -517,8 +488,7 @@ def test_what_was_taken_after_it_was_not_waited_for_any_more_is_not_told_once_mo
     assert [one.happening for one in answers(ledger, alert.id, "ward")] == [Happening.FAILED, Happening.DELIVERED]
     assert [one.state for one in messages(ledger, alert.id)] == ["DONE"]
     for _ in range(3):
-        box.after(made, 61)
-        box.settle(made)
+        box.settle(made, after_s=61)
     assert got(ward) == [1]
     assert made.faults == ()
     assert check(ledger) == []

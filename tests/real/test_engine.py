@@ -430,6 +430,10 @@ class TestRefusals:
     def test_a_backend_that_fails_the_golden_test_says_so(self) -> None:
         class Silent:
             name = "silent"
+            max_batch = 1
+
+            def run_many(self, images: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[Answer]:
+                return [self.run(images)]
 
             def run(self, image: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Answer:
                 raise Fault("engine-fault", "the engine did not answer")

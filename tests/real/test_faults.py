@@ -102,8 +102,15 @@ class Changeable:
     def name(self) -> str:
         return self.within.name
 
+    @property
+    def max_batch(self) -> int:
+        return self.within.max_batch
+
     def run(self, image: NDArray[np.float32]) -> Answer:
         return self.within.run(image)
+
+    def run_many(self, images: NDArray[np.float32]) -> list[Answer]:
+        return self.within.run_many(images)
 
     def close(self) -> None:
         self.within.close()

@@ -49,7 +49,9 @@ def test_the_architecture_names_tests_that_are_there() -> None:
     assert len(named) > 10
 
 
-@pytest.mark.parametrize("package", ["appliance", "appliance/inference", "appliance/processes"])
+@pytest.mark.parametrize(
+    "package", ["appliance", "appliance/bench", "appliance/building", "appliance/inference", "appliance/processes"]
+)
 def test_packages_that_a_foreign_python_enters_have_an_empty_init(package: str) -> None:
     assert (ROOT / package / "__init__.py").read_text() == ""
 

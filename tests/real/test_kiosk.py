@@ -24,11 +24,6 @@ PATIENT = ("ZWILLING", "QUENTIN", "FAKE-0001", "1951-01-01", "ACC-FAKE-101")
 
 
 @pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
-
-
-@pytest.fixture
 def board(ledger_path: Path, scene: Scene) -> Iterator[Served]:
     with served(ledger_path, scene.store) as running:
         yield running

@@ -25,6 +25,7 @@ from appliance.core.alerts import Happening, ImpossibleEvent, Judged, Step
 from appliance.core.errors import CannotStart, Fault
 from appliance.core.headers import Header
 from appliance.core.ledger import AlertChange, AlertKey, Judgement, OutcomeSaid, ScoredSlice, SeriesChange
+from appliance.core.studies import StudyJudged
 from appliance.core.words import FileVerdict, Finality, Level, Outcome, SeriesState, SeriesVerdict, StudyState
 from appliance.records import alerts, deliveries, engines, escalations, files, readings, series, slices, studies
 from appliance.records.check import check
@@ -114,7 +115,42 @@ def _schema(path: Path) -> dict[str, set[str]]:
     with dbapi2.connect(str(path)) as connection:
         made = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     ours = [(name, sql) for name, sql in made if not name.startswith(("alembic", "sqlite"))]
-    return {name: {line.strip().rstrip(",") for line in sql.splitlines()} for name, sql in ours}
+    # A table that a migration has made anew has its name in quotes.
+    plain = [(name, sql.replace(f'TABLE "{name}"', f"TABLE {name}")) for name, sql in ours]
+    return {name: {line.strip().rstrip(",") for line in sql.splitlines()} for name, sql in plain}
+
+
+def test_an_upgrade_from_the_first_form_keeps_every_row(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    engine = open_engine(path, migrating=True)
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), REVISIONS[0])
+        connection.exec_driver_sql(
+            "INSERT INTO study (id, study_uid, patient_identity, patient_id, patient_name, birth_date, sex, accession, "
+            "description, scanner, age_years, state, outcome, reasons, opened_ns, last_landed_ns, closed_ns, seen_by) "
+            "VALUES (7, '2.25.1', 'X', 'FAKE-1', 'SAMPLE^ONE', '', 'F', '', '', '', 60, 'CLOSED', 'NOT ANALYSED', "
+            "'[]', 1, 1, 2, 'R. Example')"
+        )
+        for number, (kind, by, outcome) in enumerate(
+            [("OPENED", "", None), ("CLOSED", "", "NOT ANALYSED"), ("SEEN", "R. Example", None)], start=1
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO study_event (id, study_id, kind, at_ns, by, outcome) VALUES (?, 7, ?, ?, ?, ?)",
+                (number, kind, number, by, outcome),
+            )
+    engine.dispose()
+    assert upgrade(path) == (REVISIONS[0], REVISIONS[-1])
+    with Ledger.open(path) as ledger:
+        assert check(ledger) == []
+        with ledger.reading() as r:
+            (row,) = studies.studies_of_uid(r, "2.25.1")
+            assert (row.id, row.seen_by, row.judged) == (7, "R. Example", None)
+            assert [(one.id, one.details) for one in studies.study_events_of(r, 7)] == [(1, {}), (2, {}), (3, {})]
+        with ledger.writing() as w:
+            studies.judge_study(w, 7, StudyJudged.BLEED, by="R. Example", at_ns=9, details={"via": "command"})
+        with ledger.reading() as r:
+            assert [one.judged for one in studies.judged_studies(r, 0, 10)] == [StudyJudged.BLEED]
+        assert check(ledger) == []
 
 
 def test_the_list_of_revisions_is_that_of_the_scripts() -> None:
@@ -732,13 +768,13 @@ def test_what_rings_is_read_with_its_steps_and_a_step_is_refused_that_comes_too_
         _raise(w, AlertKey(kind="clinical", first="r", second="s"), Level.REVIEW)
         [ringing] = escalations.ringing_alerts(w)
         assert (ringing.alert.id, [one.sounds for one in ringing.events], ringing.code) == (first, [True], "")
-        for number in range(escalations.STEPS_KEPT + 5):
+        for number in range(escalations.EVENTS_READ + 5):
             step = escalations.escalate(w, ringing, {**details, "round": str(number)}, at_ns=50 + number)
             assert step is not None
             assert (step.happening, step.by, step.sounds) == (Happening.ESCALATED, "courier", False)
         [ringing] = escalations.ringing_alerts(w)
         rounds = [int(one.details["round"]) for one in ringing.events[1:]]
-        assert rounds == list(range(5, escalations.STEPS_KEPT + 5))
+        assert rounds == list(range(5, escalations.EVENTS_READ + 5))
         assert ringing.events[0].sounds
         assert not escalations.was_told(w, first, step.id, "phone")
         alerts.append_event(w, first, Happening.DELIVERED, at_ns=90, by="phone", details={"event": str(step.id)})
@@ -769,7 +805,10 @@ def test_what_rings_is_read_with_its_steps_and_a_step_is_refused_that_comes_too_
         ("DELETE FROM alert_event", "has no events"),
         ("UPDATE study SET state = 'CLOSED', closed_ns = 3, outcome = 'REVIEW'", "its events come to OPEN"),
         ("UPDATE study SET seen_by = 'nobody'", "its events come to"),
-        ("INSERT INTO study_event (study_id, kind, at_ns, by) VALUES (1, 'REOPENED', 1, '')", "cannot have happened"),
+        (
+            "INSERT INTO study_event (study_id, kind, at_ns, by, details) VALUES (1, 'REOPENED', 1, '', '{}')",
+            "cannot have happened",
+        ),
         ("UPDATE series SET study_id = 99", "refer to rows of study"),
     ],
 )

@@ -29,6 +29,13 @@ class FailsOnce:
     def name(self) -> str:
         return self.backend.name
 
+    @property
+    def max_batch(self) -> int:
+        return self.backend.max_batch
+
+    def run_many(self, images: NDArray[np.float32]) -> list[Answer]:
+        return [self.run(image[None]) for image in images]
+
     def run(self, image: NDArray[np.float32]) -> Answer:
         self.asked += 1
         if self.asked == self.fails_at:

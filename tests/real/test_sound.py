@@ -57,11 +57,6 @@ PITCH = [523, 523, 523, 698, 523, 523, 523, 523, 698, 523]
 
 
 @pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
-
-
-@pytest.fixture
 def board(ledger_path: Path, scene: Scene) -> Iterator[Served]:
     with served(ledger_path, scene.store) as running:
         yield running

@@ -14,9 +14,11 @@ import sqlalchemy as sa
 
 from appliance.core.alerts import Happening, Judged
 from appliance.core.ledger import AlertRow
+from appliance.core.studies import StudyJudged
 from appliance.core.words import Level, Outcome, SeriesVerdict
 from appliance.dashboard.words.moments import Calendar
 from appliance.records.alerts import append_event, events_of, existing_alert
+from appliance.records.check import check
 from appliance.records.ledger import Ledger
 from appliance.records.models import slice_
 from appliance.records.series import series_of, update_series_facts
@@ -31,11 +33,6 @@ from tests.real.test_board import Station
 from tests.real.test_series import send
 
 HOSTILE = "<img src=x onerror=window.owned=1>\u202e\x07<script>window.owned=2</script>"
-
-
-@pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
 
 
 @pytest.fixture
@@ -314,7 +311,7 @@ def test_not_analysed_says_why_and_is_seen(browser: Any, board: Served, scene: S
         assert "Contrast was given. This engine reads native head CT only." in why and "contrast" in why
         assert "Nobody has looked at this scan for you." in why
         assert "Declined. Contrast was given." in page.inner_text("[data-key=every-series]")
-        assert page.locator("#viewer").is_hidden() and page.locator(".judge").count() == 0
+        assert page.locator("#viewer").is_hidden() and page.locator("[data-action=judge]").count() == 0
         page.wait_for_timeout(600)
         page.click(".verdict .ack")
         until(page, "document.querySelector('.verdict').textContent.includes('seen by R. Example')")
@@ -415,3 +412,26 @@ def test_a_real_reading_is_shown_with_its_files(browser: Any, make_box: MakeBox)
         record = page.inner_text("#study-record")
         assert "31 landed = 30 taken + 1 duplicate" in record
         assert box.engine.card.sha256 in record
+
+
+def test_a_bleed_that_the_box_has_missed_is_kept_with_who_saw_it_and_where(
+    browser: Any, board: Served, scene: Scene, ledger: Ledger
+) -> None:
+    scanned = scene.study("SAMPLE^FOUR", number=4, before_s=60)
+    scene.land(scanned, [0.02] * 30, before_s=40)
+    scene.read(scanned, Outcome.NO_FINDING, final=True, close=True, reasons=(("none-flagged", {"n": "30"}),))
+    with station(browser, study_address(board, scanned.study_id)) as page:
+        page.wait_for_timeout(600)  # a press on what has just come is not meant
+        page.click("[data-action=judge-study][data-judged=unclear]")
+        until(page, "document.querySelector('.said')?.textContent.includes('Unclear. R. Example')")
+        page.wait_for_timeout(600)
+        page.click("[data-action=judge-study][data-judged=bleed]")
+        until(page, "document.querySelector('.said')?.textContent.includes('Missed: there is a bleed. R. Example')")
+        assert "Before: Unclear" in page.inner_text("[data-key=judging]")
+        assert "Missed: there is a bleed, says R. Example, on the page of the study, screen" in page.inner_text(".log")
+    with ledger.reading() as r:
+        row = study_by_id(r, scanned.study_id)
+        last = study_events_of(r, scanned.study_id)[-1]
+    assert row is not None and row.judged is StudyJudged.BLEED
+    assert (last.by, last.details["place"]) == ("R. Example", "study") and last.details["screen"]
+    assert check(ledger) == []

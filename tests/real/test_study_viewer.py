@@ -26,11 +26,6 @@ from tests.real.study_pages import critical, pixel, shows, study_address
 
 
 @pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
-
-
-@pytest.fixture
 def board(ledger_path: Path, scene: Scene) -> Iterator[Served]:
     with served(ledger_path, scene.store) as running:
         yield running

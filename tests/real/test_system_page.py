@@ -20,7 +20,7 @@ from appliance.core.words import FileVerdict, Outcome, SeriesVerdict
 from appliance.dashboard.board.views import Moment
 from appliance.dashboard.system.folder_looks import OVERDUE_S, Disk, FolderLook, FolderLooks
 from appliance.dashboard.system.page import equation
-from appliance.dashboard.system.tiles import channel_tiles, clock_tile, disk_meters, size
+from appliance.dashboard.system.tiles import Tile, channel_tiles, clock_tile, disk_meters, duty_tiles, size
 from appliance.dashboard.words.moments import Ages, Calendar
 from appliance.phantoms.demo import demo_exam
 from appliance.phantoms.dicom import Study, exam_files
@@ -38,11 +38,6 @@ from tests.real.scenes import S, Scene, hump
 from tests.real.served import Served, served
 
 DAY_S = 24 * 3600.0
-
-
-@pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
 
 
 @pytest.fixture
@@ -153,6 +148,28 @@ def test_technical_alerts_say_what_to_do_and_when_they_were_mended(board: Served
     if Calendar.of("").midnight_ns(time.time_ns()) < scene.now_ns - 60 * S:
         assert "It stood for 45 s. backend-fell-back" in said
     assert part(board, "head") == "1 technical alert is open."
+
+
+def duty_seen(**facts: str | float) -> list[Tile]:
+    calm = Now(1000.0, time.time_ns())
+    status = ProgramStatus(
+        program="triage", pid=1, started_ns=0, beat_monotonic_s=999.0, facts={"backend": "onnxruntime 1", **facts}
+    )
+    return duty_tiles(status, calm)
+
+
+def test_who_is_on_duty_and_why() -> None:
+    (card,) = duty_seen(backend="tensorrt 10", engine_duty="ON_GPU", engine_why="it has proven itself")
+    assert (card.name, card.value, card.words) == ("The graphics card reads", "tensorrt 10", "it has proven itself")
+    assert not card.bad and not card.icon
+    (fallen,) = duty_seen(engine_duty="DEGRADED", engine_why="its process was ended by signal 9.", engine_retry_s=300.0)
+    assert (fallen.bad, fallen.icon) == (True, "technical")
+    assert fallen.words == "its process was ended by signal 9; tried again in 5 min"
+    (building,) = duty_seen(engine_duty="REBUILDING", engine_why="another card", engine_build="step 3 of 4")
+    assert building.words == "another card; the builder says: step 3 of 4"
+    (stopped,) = duty_seen(engine_duty="STOPPED", engine_why="no plan")
+    assert (stopped.name, stopped.bad, stopped.icon) == ("Nobody reads", True, "blind")
+    assert duty_seen() == duty_seen(engine_duty="NONSENSE") == duty_tiles(None, Now(1000.0, 0)) == []
 
 
 def test_what_was_not_analysed_is_counted_by_its_reason_with_a_link_to_the_last(board: Served, scene: Scene) -> None:

@@ -1,10 +1,6 @@
 """Everything about one study, asked of a real ledger."""
 
-import time
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from appliance.core.alerts import Happening, Judged
 from appliance.core.words import FileVerdict, Level, Outcome, SeriesVerdict
@@ -16,11 +12,6 @@ from appliance.records.studies import open_study
 from appliance.records.whole_study import FileSum, JudgedSums, judged_critical, read_whole_study
 from tests.real import invented
 from tests.real.scenes import Scanned, Scene, hump, raised, step
-
-
-@pytest.fixture
-def scene(ledger: Ledger, tmp_path: Path) -> Scene:
-    return Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
 
 
 def alerted(scene: Scene, number: int = 1) -> Scanned:

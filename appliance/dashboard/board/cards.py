@@ -79,7 +79,7 @@ def alert_card(
         age=age,
         age_words=age_words,
         age_small=age_small,
-        name=_name(study.facts if study else None, face),
+        name=name_of(study.facts if study else None, face),
         identity=_identity(study.facts, face, parts=9 if large else 2) if study else (),
         what=sentence,
         lead=lead,
@@ -112,7 +112,7 @@ def unseen_card(study: BoardStudy, moment: Moment, *, face: Face = CONSOLE_FACE)
         icon="notanalysed",
         word="NOT ANALYSED",
         age=moment.age(f"study-{study.study.id}", closed_ns),
-        name=_name(study.facts, face),
+        name=name_of(study.facts, face),
         identity=_identity(study.facts, face, parts=1),
         what=wording.why(study.study.reasons) or "A head CT landed and nobody has read it. Please look early.",
         study=study_address(study.study.id) if face.buttons else "",
@@ -144,13 +144,14 @@ def _said(alert: BoardAlert, paged: str, face: Face) -> str:
         return "TEST. Practice alert. This is not a patient."
     study = alert.study
     what = wording.finding(row.level, _finding(study.shown if study else None))
-    said = [f"{row.level}. {what}. {_name(study.facts if study else None, face)}."]
+    said = [f"{row.level}. {what}. {name_of(study.facts if study else None, face)}."]
     said += [f"{plain(paged)} paged, no answer yet."] if paged else []
     said += ["Press A, then Enter, to acknowledge."] if row.level is Level.CRITICAL and face.buttons else []
     return " ".join(said)
 
 
-def _name(facts: StudyFacts | None, face: Face) -> str:
+def name_of(facts: StudyFacts | None, face: Face) -> str:
+    """The patient as this screen may say it."""
     if facts is None:
         return wording.NO_NAME
     if face.names:

@@ -11,6 +11,7 @@ from appliance.dashboard.board.cards import NO_POLICY, alarm, alert_card, unseen
 from appliance.dashboard.board.day import day_view
 from appliance.dashboard.board.first_run import BoxFacts, first_run
 from appliance.dashboard.board.rows import day_sums, landing_row
+from appliance.dashboard.board.unrecorded import Unkept, unrecorded_alarms, unrecorded_bands
 from appliance.dashboard.board.views import AGO, CONSOLE_FACE, BoardView, Calm, Card, Face, Moment
 from appliance.dashboard.words import wording
 from appliance.records.board import Board, BoardAlert
@@ -30,11 +31,15 @@ def look(
     policy: EscalationPolicy = NO_POLICY,
     face: Face = CONSOLE_FACE,
     facts: BoxFacts = BoxFacts(),
+    unkept: Unkept = Unkept(),
 ) -> BoardView:
-    """What the board shows of one look. `silent`: seconds of silence of programs that should have spoken."""
+    """What the board shows of one look. `silent`: seconds of silence of programs that should have spoken; `unkept`: what
+    the programs could not write down."""
     landed_ns = board.last_landed_ns
     at_console = for_console(board.technical)
-    bands = technical_bands(at_console, silent, moment, last_landed_ns=landed_ns, face=face)
+    known = {one.alert.key.first for one in at_console}
+    bands = unrecorded_bands(unkept, board, moment, face, known=known)
+    bands += technical_bands(at_console, silent, moment, last_landed_ns=landed_ns, face=face)
     open_cards = _open_cards(board, moment, policy, face)
     waiting = _waiting_cards(board, moment, face, alone=not open_cards)
     answered = _answered_cards(board, moment, face, alone=not open_cards and not waiting)
@@ -56,6 +61,7 @@ def look(
         day=day_view(board.closed, board.listed, moment, sums=day_sums(board.counts)),
         tested=_tested(board, moment),
         alarms=(
+            *unrecorded_alarms(unkept, board, face),
             *(alarm(one, face=face) for one in board.alarms if one.alert.open),
             *technical_alarms(at_console, moment, last_landed_ns=landed_ns),
         ),

@@ -81,6 +81,7 @@ const SENT = {
   acknowledge: (button) => ({ alert: +button.target, event: +button.event }),
   seen: (button) => ({ study: +button.target }),
   'test-alarm': () => ({}),
+  'judge-study': (button) => ({ study: +button.target, judged: button.judged }),
   judge: (button) => ({ alert: +button.target, event: +button.event, judged: button.judged }),
 };
 

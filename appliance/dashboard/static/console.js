@@ -88,7 +88,7 @@ function sayAloud() {
 function report() {
   const armed = sound.isArmed() && !document.hidden;
   for (const one of alarms) {
-    if (!one.sounds || document.hidden) continue;
+    if (!one.sounds || document.hidden || one.alert < 0) continue; // below zero: it has no row to be noted in
     const sounded = armed && begun.has(one.event) && !answer.isPaused();
     if (reported.has(one.event) && (reported.get(one.event) || !sounded)) continue;
     reported.set(one.event, sounded);
@@ -265,6 +265,7 @@ async function armPressed() {
 function answered(press, said) {
   $('said').textContent = said.message;
   if (press.action === 'acknowledge') answeredAlert = press.target;
+  if (press.action === 'judge-study') refresh.soon(); // no event of an alert tells of it
   focusNext();
 }
 

@@ -121,8 +121,19 @@ def _study_lines(events: Sequence[StudyEventRow]) -> list[_Line]:
         elif event.happening is StudyHappening.REOPENED:
             lines.append(_Line(event.at_ns, "", "More landed: the study is open again"))
         elif event.happening is StudyHappening.SEEN:
-            lines.append(_Line(event.at_ns, "", f"Seen by {event.by}"))
+            lines.append(_Line(event.at_ns, "", f"Seen by {event.by}{_where(event)}"))
+        elif event.happening is StudyHappening.JUDGED and event.judged is not None:
+            words = judged_words.OF_STUDY[event.judged]
+            lines.append(_Line(event.at_ns, words, f", says {event.by}{_where(event)}"))
     return lines
+
+
+def _where(event: StudyEventRow) -> str:
+    """From which screen a person pressed, or that it was the command line."""
+    if event.details.get("via") == "command":
+        return ", from the command line"
+    where = screen_words(event.details)
+    return f", {where}" if where else ""
 
 
 def _readings(whole: WholeStudy) -> list[_Line]:
@@ -198,7 +209,8 @@ def _event_words(event: AlertEventRow, shown: ShownSeries | None, *, news: bool)
             return "", f"{f'Acknowledged by {event.by} {screen_words(event.details)}'.strip()}: sound off"
         case Happening.JUDGED:
             said = judged_words.FULL[event.judged] if event.judged else ""
-            return "Judged", f" by {event.by}. {said}"
+            where = screen_words(event.details)
+            return "Judged", f" by {event.by}{f', {where}' if where else ''}. {said}"
         case _:
             return "", f"Ended: {event.details.get('note', '')}".removesuffix(": ")
 

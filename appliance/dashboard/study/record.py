@@ -4,6 +4,7 @@ from typing import Final
 
 from appliance.core.alerts import Happening, Judged
 from appliance.core.reasons import REASONS, Of, sentence
+from appliance.core.studies import StudyHappening, StudyJudged
 from appliance.core.words import FileVerdict, SeriesState, SeriesVerdict
 from appliance.dashboard.study.views import Answer, Judging, Record, SeriesLine
 from appliance.dashboard.words import judged_words, wording
@@ -19,31 +20,43 @@ _VERDICT_WORDS: Final = {
     FileVerdict.SET_ASIDE: "set aside",
     FileVerdict.POISON: "poison",
 }
-_NO_ALERT: Final = (
-    "No alert was raised for this scan, and a judgement belongs to an alert. "
-    "If it shows a bleed all the same, tell the owner of the model: the box cannot keep a miss yet."
-)
+_NO_ALERT: Final = "No alert was raised for this scan. If it shows a bleed all the same, say so here: then it is kept."
 
 
 def judging_of(whole: WholeStudy, calendar: Calendar) -> Judging:
-    """What people may say, and what they have said."""
-    choices = tuple((judged.value, words) for judged, words in judged_words.FULL.items())
+    """What people may say, and what they have said: of the alert, or of a study that none was raised for."""
     if whole.alert is None:
-        return Judging(alert=0, event=0, choices=(), answers=(), none=_NO_ALERT)
+        return _judging_of_study(whole, calendar)
     said = [event for event in whole.alert.events if event.happening is Happening.JUDGED]
     return Judging(
-        alert=whole.alert.alert.id,
+        action="judge",
+        target=whole.alert.alert.id,
         event=whole.alert.changed.id,
-        choices=choices,
+        choices=tuple((judged.value, words) for judged, words in judged_words.FULL.items()),
         answers=tuple(
-            Answer(
-                word=judged_words.FULL[event.judged or Judged.UNCLEAR],
-                by=event.by,
-                at=calendar.at(event.at_ns).strftime("%Y-%m-%d %H:%M:%S"),
-            )
+            _answer(judged_words.FULL[event.judged or Judged.UNCLEAR], event.by, event.at_ns, calendar)
             for event in reversed(said)
         ),
     )
+
+
+def _judging_of_study(whole: WholeStudy, calendar: Calendar) -> Judging:
+    said = [event for event in whole.events if event.happening is StudyHappening.JUDGED]
+    return Judging(
+        action="judge-study",
+        target=whole.study.id,
+        event=0,
+        choices=tuple((judged.value, words) for judged, words in judged_words.OF_STUDY.items()),
+        answers=tuple(
+            _answer(judged_words.OF_STUDY[event.judged or StudyJudged.UNCLEAR], event.by, event.at_ns, calendar)
+            for event in reversed(said)
+        ),
+        note=_NO_ALERT,
+    )
+
+
+def _answer(word: str, by: str, at_ns: int, calendar: Calendar) -> Answer:
+    return Answer(word=word, by=by, at=calendar.at(at_ns).strftime("%Y-%m-%d %H:%M:%S"))
 
 
 def record_of(whole: WholeStudy) -> Record:

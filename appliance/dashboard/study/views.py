@@ -122,13 +122,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
-    """The three buttons and what was said so far, the newest first. Without an alert: why there are none."""
+    """The three buttons and what was said so far, the newest first. `action`: what they send, of which `target`."""
 
-    alert: int
+    action: str
+    target: int
     event: int
     choices: tuple[tuple[str, str], ...]
     answers: tuple[Answer, ...]
-    none: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Final
 
 from appliance.core.alerts import HAPPENED_ONCE
 from appliance.core.delivery import ChannelStanding
+from appliance.core.engine_duty import BAD, SAID, DutyState
 from appliance.core.ledger import AlertRow, EngineEventRow
 from appliance.core.status import PageSeen, ProgramStatus
 from appliance.core.times import Now
@@ -193,6 +194,32 @@ def engine_tiles(engine: EngineEventRow | None, golden: EngineEventRow | None, m
     other = "" if golden.engine_sha256 == engine.engine_sha256 else " (of another engine)"
     at = moment.calendar.spoken(golden.at_ns, moment.now_ns)
     return [*tiles, Tile(key="golden", name="Golden answers", value=at, words=result + other)]
+
+
+def duty_tiles(triage: ProgramStatus | None, now: Now) -> list[Tile]:
+    """Which backend is on duty and why, by triage's own word; nothing while it is silent, which its own tile says."""
+    if triage is None or triage.is_silent(now.monotonic_s):
+        return []
+    try:
+        state = DutyState(str(triage.facts.get("engine_duty", "")))
+    except ValueError:
+        return []
+    words = [str(triage.facts.get("engine_why", "")).rstrip(".")]
+    retry_s = triage.facts.get("engine_retry_s")
+    if isinstance(retry_s, int | float):
+        words.append(f"tried again in {lasted(float(retry_s))}")
+    if build := triage.facts.get("engine_build"):
+        words.append(f"the builder says: {build}")
+    return [
+        Tile(
+            key="duty",
+            name=SAID[state],
+            value=str(triage.facts.get("backend", "")),
+            words="; ".join(word for word in words if word),
+            icon="blind" if state is DutyState.STOPPED else "technical" if state in BAD else "",
+            bad=state in BAD,
+        )
+    ]
 
 
 def queue_tiles(triage: ProgramStatus | None, now: Now) -> list[Tile]:

@@ -1,0 +1,575 @@
+"""The card on duty and the spare beside it: batches, a loss in the middle of a scan, refused plans, the hourly test."""
+
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.core.alerts import AlertState, Happening
+from appliance.core.engine_duty import FELL_BACK, OnRefused
+from appliance.core.errors import Fault
+from appliance.core.ledger import EngineEventRow, ReadingRow, SeriesRow
+from appliance.core.words import Finality, Level, Outcome
+from appliance.inference.backend import BackendLost
+from appliance.inference.loading import LoadedEngine
+from appliance.inference.plan_files import PlanRefused
+from appliance.reading.slice_reader import prepare_slice, read_slice, score_slices
+from appliance.records.engines import current_engine, last_golden
+from appliance.triage.plan_build import BUILD_LONGEST_S, PlanBuild
+from appliance.triage.scoring import Scoring
+from appliance.triage.self_test import PATIENCE_S, SelfTest
+from tests.conftest import MakeBox
+from tests.phantom_exams import SLICES, series_files, small_exam
+from tests.real.appliance import CALM, KEEN, Box, with_points
+from tests.real.browsing import wait_for
+from tests.real.cards import NAME, Card, Wrong
+from tests.real.small_disk import held_by_another
+from tests.real.test_engine import bits, geometry_of
+
+HOUR_S = 3600.0
+LOST = BackendLost(FELL_BACK, "its process was ended by signal 9")
+
+
+@pytest.fixture
+def keen(head_engine: LoadedEngine) -> LoadedEngine:
+    return with_points(head_engine, KEEN)
+
+
+@pytest.fixture
+def calm(head_engine: LoadedEngine) -> LoadedEngine:
+    return with_points(head_engine, CALM)
+
+
+@pytest.fixture
+def wrong(head_engine: LoadedEngine) -> Wrong:
+    return Wrong(head_engine.backend)
+
+
+@pytest.fixture
+def card(head_engine: LoadedEngine) -> Card:
+    return Card(within=head_engine.backend)
+
+
+def box_with(make_box: MakeBox, engine: LoadedEngine, card: Card, on_refused: OnRefused = OnRefused.FALLBACK) -> Box:
+    box = make_box(engine=engine, start=False)
+    box.fast = card.road(engine, on_refused=on_refused)
+    box.start()
+    return box
+
+
+def send(box: Box, token: str, chosen: slice = slice(None), *, bleeding: bool = False) -> None:
+    for file in series_files(token, bleeding=bleeding)[chosen]:
+        box.put(f"{token} {file.number}", file.data)
+
+
+def state(box: Box) -> str:
+    return str(box.triage.facts(box.clock.now())["engine_duty"])
+
+
+def take(box: Box, count: int) -> None:
+    """Until so many slices are safe and what can be scored is."""
+    box.pass_time_until(lambda: len(box.slices()) == count)
+    box.work()
+
+
+def land(box: Box, count: int) -> None:
+    """Until so many slices are safe, whether or not anybody scores them."""
+    while len(box.slices()) < count:
+        box.clock.move(0.1)
+        box.tick()
+        time.sleep(0.005)
+
+
+def final(box: Box, series: SeriesRow) -> ReadingRow:
+    return [one for one in box.readings(series) if one.finality is Finality.FINAL][-1]
+
+
+def who(box: Box) -> set[str]:
+    """Who has scored the slices that stand in the ledger."""
+    return {row.score.backend for row in box.slices() if row.score is not None}
+
+
+def serving(box: Box) -> EngineEventRow | None:
+    with box.ledger.reading() as read:
+        return current_engine(read)
+
+
+def fault_codes(box: Box) -> dict[str, AlertState]:
+    return {alert.key.first: alert.state for alert in box.alerts("technical")}
+
+
+# -- batches ---------------------------------------------------------------------------------------------
+
+
+def test_a_batch_says_bit_for_bit_what_each_slice_says_alone(head_engine: LoadedEngine, card: Card) -> None:
+    exam = small_exam()
+    places = {index: geometry_of(exam, index) for index in range(8, 16)}
+    prepared = [prepare_slice(exam.hu[index], place, head_engine.card) for index, place in places.items()]
+    together = score_slices(prepared, card, head_engine.card)
+    alone = [read_slice(head_engine, exam.hu[index], place) for index, place in places.items()]
+    assert [bits(one) for one in together] == [bits(one) for one in alone]
+    assert {one.backend for one in together} == {NAME}
+    assert card.sizes == [8]
+
+
+def test_onnx_runtime_takes_several_and_answers_as_for_one(head_engine: LoadedEngine) -> None:
+    images, *_ = head_engine.golden.prepared()
+    assert head_engine.backend.max_batch == 1
+    for image, answer in zip(images, head_engine.backend.run_many(images), strict=True):
+        one = head_engine.backend.run(image[None])
+        assert np.array_equal(one.logits, answer.logits) and np.array_equal(one.heat, answer.heat)
+
+
+@pytest.mark.slow
+def test_a_backlog_of_300_slices_goes_through_in_batches(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    """Ten scanners, and nobody may read: the slices wait. Then the card serves."""
+    card.refuses = PlanRefused("The plan was built for another card")
+    box = box_with(make_box, calm, card, OnRefused.FAIL)
+    for number in range(10):
+        send(box, f"scanner{number}")
+    take(box, 10 * SLICES)
+    assert who(box) == set()
+    card.refuses = None
+    box.clock.move(HOUR_S)
+    box.hear(lambda: state(box) == "ON_GPU")
+    box.work()
+    tests, card.sizes = card.sizes[: len(calm.golden)], card.sizes[len(calm.golden) :]
+    assert tests == [1] * len(calm.golden)
+    assert sum(card.sizes) == 10 * SLICES
+    assert Counter(card.sizes)[8] >= 10 * SLICES // 8 - 1, card.sizes
+    box.rest(at_most_s=400)
+    assert {study.outcome for study in box.studies()} == {Outcome.NO_FINDING}
+    assert {final(box, series).backend for study in box.studies() for series in box.series(study)} == {NAME}
+    box.assert_sound()
+
+
+def test_a_single_slice_waits_for_no_other(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    box = box_with(make_box, calm, card)
+    box.tick()
+    card.sizes.clear()
+    send(box, "single", slice(10, 11))
+    take(box, 1)
+    assert card.sizes == [1]
+    assert who(box) == {NAME}
+
+
+def test_an_exam_that_an_alert_hangs_on_goes_first_and_alone(
+    make_box: MakeBox, head_engine: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of its slices is positive: the next decides, and waits for none of those that landed before it."""
+    points = replace(CALM, early_pair=0.5)
+    box = box_with(make_box, with_points(head_engine, points), card)
+    box.tick()
+    send(box, "bleeds", slice(16, 17), bleeding=True)
+    take(box, 1)
+    card.sizes.clear()
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "calm", slice(8, 14))
+        land(box, 7)
+        send(box, "bleeds", slice(17, 18), bleeding=True)
+        land(box, 8)
+    assert box.alerts() == []
+    box.tick()
+    assert (card.sizes, box.alert().level) == ([1], Level.CRITICAL)
+    box.tick()
+    assert card.sizes == [1, 6]
+
+
+def test_a_batch_raises_the_alert_that_its_slices_would_have_raised_one_by_one(
+    make_box: MakeBox, keen: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, plain = box_with(make_box, keen, card), make_box("plain", engine=keen)
+    box.tick()
+    card.sizes.clear()
+    for one in (box, plain):
+        with monkeypatch.context() as held:
+            held.setattr(Scoring, "most_urgent", lambda self, now: [])
+            for count, index in enumerate(range(12, 20), start=1):
+                send(one, "batch", slice(index, index + 1), bleeding=True)
+                land(one, count)  # one after the other: both see them in the same order
+    box.tick()
+    assert card.sizes == [8]
+    assert all(row.score is not None for row in box.slices())
+    plain.work()
+    (early,), (plain_early,) = (
+        [read for read in one.readings(one.series()[0]) if read.finality is Finality.PROVISIONAL]
+        for one in (box, plain)
+    )
+    assert early.backend == NAME
+    assert early.slices == plain_early.slices < 8
+    assert early.probabilities == plain_early.probabilities
+    assert early.finding == plain_early.finding
+
+
+# -- a loss ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", [LOST, Fault("engine-fault", "the graphics card answered with no number")])
+def test_a_card_lost_in_the_middle_of_a_scan(make_box: MakeBox, keen: LoadedEngine, card: Card, lost: Fault) -> None:
+    """The slice in flight is read by the spare in the same turn; the alert stands; no reading mixes two backends."""
+    box = box_with(make_box, keen, card)
+    box.tick()
+    assert state(box) == "ON_GPU"
+    send(box, "scan", slice(0, 20), bleeding=True)
+    take(box, 20)
+    assert who(box) == {NAME}
+    assert box.alert().sounds
+    spare = keen.backend.name
+
+    card.breaks = lost
+    send(box, "scan", slice(20, None), bleeding=True)
+    take(box, SLICES)
+    assert who(box) == {spare}
+    assert all(row.score is not None for row in box.slices())
+    assert state(box) == "DEGRADED"
+    assert fault_codes(box) == {FELL_BACK: AlertState.FAULT_UNSEEN}
+    assert card.closed >= 1
+    event = serving(box)
+    assert event is not None
+    assert (event.kind, event.backend, event.details["why"]) == ("BACKEND", spare, lost.message)
+
+    card.breaks = None
+    box.pass_time_until(lambda: state(box) == "ON_GPU", at_most_s=6.0)
+    assert fault_codes(box) == {FELL_BACK: AlertState.MENDED}
+    event = serving(box)
+    assert event is not None and event.backend == NAME
+    box.rest()
+    (series,) = box.series()
+    assert (final(box, series).backend, final(box, series).slices) == (spare, SLICES), "who began it ends it"
+    happened = [event.happening for event in box.events() if event.alert_id == box.alert().id]
+    assert Happening.DOUBTED not in happened and Happening.WITHDRAWN not in happened
+    assert len([event for event in box.events() if event.sounds and event.level is Level.CRITICAL]) == 1
+
+    send(box, "next")
+    box.rest()
+    last = box.studies()[-1]
+    assert final(box, box.series(last)[0]).backend == NAME
+    box.assert_sound()
+
+
+def test_a_card_lost_at_any_slice_leaves_one_alert_and_one_backend(
+    make_box: MakeBox, keen: LoadedEngine, card: Card
+) -> None:
+    """Lost at its first answer, its second, ...; and back again in between. What the exam comes to is the same."""
+    chosen = slice(14, 22)
+    plain = make_box("plain", engine=keen)
+    send(plain, "any", chosen, bleeding=True)
+    plain.rest()
+    expected = final(plain, plain.series()[0]).probabilities
+    for lost_at in range(1, 10):
+        box = make_box(f"lost{lost_at}", engine=keen, start=False)
+        box.fast = card.road(keen)
+        box.start()
+        box.tick()
+        card.breaks_after, card.breaks = lost_at, LOST
+        send(box, "any", chosen, bleeding=True)
+        box.pass_time_until(lambda box=box: len(box.slices()) == 8 and not box.triage.has_work())
+        card.breaks = None
+        box.rest()
+        (series,) = box.series()
+        last = final(box, series)
+        assert who(box) == {last.backend} == {NAME if lost_at == 9 else keen.backend.name}, lost_at
+        assert last.probabilities == expected
+        assert len([event for event in box.events() if event.sounds and event.level is Level.CRITICAL]) == 1
+        assert not {event.happening for event in box.events()} & {Happening.DOUBTED, Happening.WITHDRAWN}
+        box.assert_sound()
+        box.close()
+
+
+def test_an_idle_card_that_dies_is_told_before_the_next_patient(
+    make_box: MakeBox, calm: LoadedEngine, card: Card
+) -> None:
+    box = box_with(make_box, calm, card)
+    box.tick()
+    card.is_dead = True
+    box.pass_time(2.0)
+    assert FELL_BACK in fault_codes(box)
+    box.pass_time(2.0)
+    assert card.starts == 2, "and tried again after a second"
+
+
+def test_a_scan_that_the_spare_has_begun_it_ends(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    card.is_up = False
+    box = box_with(make_box, calm, card)
+    send(box, "begun", slice(0, 10))
+    take(box, 10)
+    assert (state(box), who(box)) == ("STARTING", {calm.backend.name})
+    card.is_up = True
+    box.tick()
+    assert state(box) == "ON_GPU"
+    send(box, "begun", slice(10, None))
+    box.rest()
+    assert who(box) == {calm.backend.name}
+    assert [one.backend for one in box.readings(box.series()[0])] == [calm.backend.name]
+
+
+def test_after_a_restart_without_the_card_open_exams_are_read_anew(
+    make_box: MakeBox, calm: LoadedEngine, card: Card
+) -> None:
+    box = box_with(make_box, calm, card)
+    box.tick()
+    send(box, "restart", slice(0, 20))
+    take(box, 20)
+    assert who(box) == {NAME}
+    card.is_up = False
+    box.restart()
+    box.work()
+    assert who(box) == {calm.backend.name}
+    send(box, "restart", slice(20, None))
+    box.rest()
+    assert final(box, box.series()[0]).backend == calm.backend.name
+    box.assert_sound()
+
+
+def test_a_late_slice_of_an_exam_that_a_lost_card_has_read(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    box = box_with(make_box, calm, card)
+    box.tick()
+    send(box, "late", slice(0, 29))
+    box.rest()
+    card.is_dead = True
+    box.pass_time(3.0)
+    send(box, "late", slice(29, None))
+    box.rest()
+    (series,) = box.series()
+    read = [(one.revision, one.slices, one.backend) for one in box.readings(series)]
+    assert read == [(1, 29, NAME), (2, 30, calm.backend.name)]
+    fresh = make_box("fresh", engine=calm)
+    send(fresh, "late")
+    fresh.rest()
+    assert final(box, series).probabilities == final(fresh, fresh.series()[0]).probabilities
+
+
+def test_a_card_that_keeps_breaking_is_tried_at_growing_pauses(
+    make_box: MakeBox, calm: LoadedEngine, card: Card
+) -> None:
+    card.refuses = LOST
+    box = box_with(make_box, calm, card)
+    box.tick()
+    starts = []
+    for pause_s in (1.0, 5.0, 30.0, 300.0, 3600.0, 3600.0):
+        box.clock.move(pause_s - 0.5)
+        box.tick()
+        starts.append(card.starts)
+        box.clock.move(0.6)
+        box.tick()
+        box.tick()
+        starts.append(card.starts)
+    assert starts == [1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7]
+    assert len(box.alerts("technical")) == 1, "one alert, however often"
+
+
+def test_a_card_lost_while_the_ledger_cannot_be_written(
+    make_box: MakeBox, keen: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two failures at once: the spare reads all the same, and the alert is told from memory until it is recorded."""
+    box = box_with(make_box, keen, card)
+    box.tick()
+    send(box, "both", slice(15, 16), bleeding=True)
+    take(box, 1)
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "both", slice(16, 19), bleeding=True)
+        land(box, 4)
+    card.breaks = LOST
+    with held_by_another(box.settings.database):
+        for _ in range(4):
+            box.tick()
+        assert state(box) == "DEGRADED"
+        assert [one.level for one in box.triage.keeping.unrecorded] == [Level.CRITICAL]
+        assert box.alerts() == []
+    box.pass_time(3.0)
+    assert box.alert().level is Level.CRITICAL
+    assert who(box) == {keen.backend.name}
+    assert FELL_BACK in fault_codes(box)
+    event = serving(box)
+    assert event is not None and (event.kind, event.backend) == ("BACKEND", keen.backend.name)
+    box.rest()
+    box.assert_sound()
+
+
+# -- refused plans ---------------------------------------------------------------------------------------
+
+
+def test_fallback_reads_on_and_tells(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    card.refuses = PlanRefused("The plan was built for another card. Build it anew: python build_engine.py")
+    box = box_with(make_box, calm, card, OnRefused.FALLBACK)
+    send(box, "fallback")
+    box.rest()
+    assert final(box, box.series()[0]).backend == calm.backend.name
+    assert (state(box), fault_codes(box)) == ("DEGRADED", {FELL_BACK: AlertState.FAULT_UNSEEN})
+    assert "another card" in str(box.triage.facts(box.clock.now())["engine_why"])
+    card.refuses = None
+    box.pass_time_until(lambda: state(box) == "ON_GPU", at_most_s=HOUR_S + 10)
+    assert fault_codes(box) == {FELL_BACK: AlertState.MENDED}
+
+
+def test_fail_lets_nobody_read_and_makes_the_box_blind(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    card.refuses = PlanRefused("There is no plan for this engine")
+    box = box_with(make_box, calm, card, OnRefused.FAIL)
+    send(box, "fail")
+    take(box, SLICES)
+    assert state(box) == "STOPPED"
+    assert all(row.score is None for row in box.slices()), "every file is safe, and none is read"
+    assert fault_codes(box) == {"engine-refused": AlertState.FAULT_UNSEEN}
+    box.pass_time(60)
+    assert box.study().outcome is None
+    card.refuses = None
+    box.clock.move(HOUR_S)
+    box.rest()
+    assert box.study().outcome is Outcome.NO_FINDING
+    assert fault_codes(box) == {"engine-refused": AlertState.MENDED}
+
+
+def test_a_plan_with_wrong_answers_is_refused(make_box: MakeBox, calm: LoadedEngine, card: Card, wrong: Wrong) -> None:
+    card.within = wrong
+    box = box_with(make_box, calm, card)
+    box.tick()
+    assert state(box) == "DEGRADED"
+    assert "wrong answers to its test pictures" in str(box.triage.facts(box.clock.now())["engine_why"])
+    assert card.closed >= 1
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_rebuild_builds_in_a_process_of_its_own_while_the_spare_reads(
+    make_box: MakeBox, calm: LoadedEngine, card: Card, tmp_path: Path, works: bool
+) -> None:
+    """The builder here is a small program that writes the plan the card waits for, or fails."""
+    plan = tmp_path / "plan"
+    go = tmp_path / "go"
+    program = (
+        "import pathlib, sys, time\n"
+        f"print('halfway', flush=True)\n"
+        f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+        + (f"pathlib.Path({str(plan)!r}).touch(); print('a plan stands')" if works else "sys.exit('no card is free')")
+    )
+    builds: list[PlanBuild] = []
+
+    def build(now_s: float) -> PlanBuild:
+        builds.append(PlanBuild([sys.executable, "-c", program], tmp_path / "log", now_s))
+        return builds[-1]
+
+    card.refuses = PlanRefused("The plan was built for another card.")
+    box = make_box(engine=calm, start=False)
+    box.fast = card.road(calm, on_refused=OnRefused.REBUILD, build=build)
+    box.start()
+    box.tick()
+    assert state(box) == "REBUILDING"
+    assert FELL_BACK in fault_codes(box)
+    send(box, "meanwhile", slice(0, 5))
+    take(box, 5)
+    assert who(box) == {calm.backend.name}
+    box.hear(lambda: box.triage.facts(box.clock.now()).get("engine_build") == "halfway", within_s=60)
+    if works:
+        card.refuses = None
+    go.touch()
+    box.hear(lambda: state(box) == ("ON_GPU" if works else "DEGRADED"), within_s=60)
+    assert len(builds) == 1
+    assert plan.exists() == works
+    if works:
+        assert fault_codes(box) == {FELL_BACK: AlertState.MENDED}
+    else:
+        assert "no card is free" in str(box.triage.facts(box.clock.now())["engine_why"])
+        box.clock.move(HOUR_S + 1)
+        box.tick()
+        box.tick()
+        assert (state(box), len(builds)) == ("DEGRADED", 1), "it would fail in the same way again"
+
+
+def test_a_build_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    words = "print('working\\x1b[31m on it', flush=True); import time; time.sleep(600)"
+    build = PlanBuild([sys.executable, "-c", words], tmp_path / "log", 0.0)
+    wait_for(lambda: build.said == "working[31m on it", within_s=60)
+    assert build.poll(BUILD_LONGEST_S - 1.0) is None
+    end = build.poll(BUILD_LONGEST_S)
+    assert end is not None and not end.built
+    assert end.said == "the build took longer than 60 minutes"
+    wait_for(lambda: build.poll(0.0) is not None, within_s=20)
+
+
+def test_a_builder_that_is_not_there_is_a_build_that_failed(tmp_path: Path) -> None:
+    build = PlanBuild([str(tmp_path / "nobody")], tmp_path / "log", 0.0)
+    wait_for(lambda: build.poll(0.0) is not None, within_s=60)
+    end = build.poll(0.0)
+    assert end is not None and not end.built
+    assert "No such file or directory" in end.said
+
+
+def test_a_build_ends_with_the_box(make_box: MakeBox, calm: LoadedEngine, card: Card, tmp_path: Path) -> None:
+    builds: list[PlanBuild] = []
+
+    def build(now_s: float) -> PlanBuild:
+        builds.append(PlanBuild([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "log", now_s))
+        return builds[-1]
+
+    card.refuses = PlanRefused("none")
+    box = make_box(engine=calm, start=False)
+    box.fast = card.road(calm, on_refused=OnRefused.REBUILD, build=build)
+    box.start()
+    box.tick()
+    box.tick()
+    assert builds[0].poll(box.clock.now().monotonic_s) is None
+    box.triage.close()
+    wait_for(lambda: builds[0].poll(box.clock.now().monotonic_s) is not None, within_s=20)
+
+
+# -- the hourly test ---------------------------------------------------------------------------------------
+
+
+def test_both_are_held_against_their_test_pictures_each_hour(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    box = box_with(make_box, calm, card)
+    box.tick()
+    with box.ledger.reading() as read:
+        first = last_golden(read)
+    assert first is not None and first.backend == NAME
+    for _ in range(len(calm.golden)):
+        box.clock.move(HOUR_S / len(calm.golden) + 1)
+        box.tick()
+    with box.ledger.reading() as read:
+        last = last_golden(read)
+    assert last is not None
+    assert last.id >= first.id + 2, "one of the card and one of the spare"
+    assert float(last.details["largest"]) <= float(last.details["allowed"])
+
+
+def test_a_card_that_begins_to_answer_wrongly_is_left(
+    make_box: MakeBox, calm: LoadedEngine, card: Card, wrong: Wrong
+) -> None:
+    box = box_with(make_box, calm, card)
+    box.tick()
+    card.within = wrong
+    box.clock.move(HOUR_S / len(calm.golden) + 1)
+    box.tick()
+    assert (state(box), fault_codes(box)) == ("DEGRADED", {FELL_BACK: AlertState.FAULT_UNSEEN})
+
+
+def test_a_spare_that_begins_to_answer_wrongly_ends_the_program_and_blinds_the_box(
+    make_box: MakeBox, calm: LoadedEngine, wrong: Wrong
+) -> None:
+    """A program that is started again reads the engine from the disk, and proves it anew."""
+    box = make_box(engine=calm, start=False)
+    box.engine = replace(calm, backend=wrong)
+    box.start()
+    box.clock.move(HOUR_S / len(calm.golden) + 1)
+    with pytest.raises(Fault, match="wrong answers to its test pictures"):
+        box.tick()
+    (alert,) = box.alerts("technical")
+    assert (alert.key.first, alert.details["blind"]) == ("engine-golden-failed", "yes")
+    box.engine = calm
+    box.restart()
+    assert box.alerts("technical")[0].state is AlertState.MENDED
+
+
+def test_a_picture_of_the_test_waits_for_slices_but_not_for_ever(calm: LoadedEngine) -> None:
+    test = SelfTest(calm.golden, 0.0)
+    due_s = HOUR_S / len(calm.golden)
+    assert not test.is_due(due_s - 1.0, idle=True)
+    assert test.is_due(due_s, idle=True)
+    assert not test.is_due(due_s, idle=False)
+    assert test.is_due(due_s + PATIENCE_S, idle=False)
+    assert test.hold_next(calm.backend, due_s) is None
+    assert not test.is_due(due_s + PATIENCE_S, idle=False)
