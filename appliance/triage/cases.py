@@ -12,7 +12,7 @@ from appliance.core.headers import Header
 from appliance.core.ledger import ReadingRow, SeriesRow, SliceRow, StudyRow
 from appliance.core.outcome import SeriesStanding
 from appliance.core.times import NS_PER_S, Now
-from appliance.core.words import Finality, Level, SeriesState, SeriesVerdict
+from appliance.core.words import Finality, Level, Outcome, SeriesState, SeriesVerdict
 from appliance.reading.series_reader import read_whole
 from appliance.records.ledger import Ledger
 from appliance.records.readings import readings_of
@@ -30,6 +30,8 @@ class SeriesCase:
     arrivals_s: list[float] = field(default_factory=list)
     failed: dict[int, int] = field(default_factory=dict)  # times that the engine did not answer, by slice
     failed_s: float = float("-inf")  # when it last did not
+    suspected: set[int] = field(default_factory=set)  # slices that a backend found positive whose scores are forgotten
+    handed_over: bool = False  # to the fast backend, because the spare did not answer
     revisions: int = 0  # final readings so far
     standing: SeriesStanding | None = None  # of the last final reading
     told: Level | None = None  # what this series has raised
@@ -152,8 +154,10 @@ class OpenCases:
                 loaded.arrivals_s = sorted(monotonic_s(one.landed_ns) for one in slices.values()) or [
                     monotonic_s(series.last_landed_ns)
                 ]
-                finals = [one for one in readings_of(read, series.id) if one.finality is Finality.FINAL]
+                read_so_far = readings_of(read, series.id)
+                finals = [one for one in read_so_far if one.finality is Finality.FINAL]
                 loaded.revisions = len(finals)
+                loaded.told = Level.CRITICAL if any(one.outcome is Outcome.CRITICAL for one in read_so_far) else None
                 loaded.read_by = finals[-1].engine_sha256 if finals else ""
                 if finals and loaded.is_read:
                     loaded.standing = self._standing_again(loaded, finals[-1])

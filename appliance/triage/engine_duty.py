@@ -109,7 +109,7 @@ class EngineDuty:
         """For the status file."""
         facts: dict[str, str | int | float] = {
             "backend": self.name,
-            "engine_duty": self._duty.state.value,
+            "engine_duty": (DutyState.STOPPED if self._duty.stopped else self._duty.state).value,
             "engine_why": self._duty.why,
         }
         if self._duty.retry_s is not None:
@@ -142,8 +142,7 @@ class EngineDuty:
     def lost(self, fault: Fault, now: Now) -> None:
         """The fast backend did not answer: from now on the spare reads."""
         self._drop_fast()
-        code = fault.reason if fault.reason in FAULTS else FELL_BACK
-        self._move(DutyEvent.LOST, now, why=fault.message, fault=code)
+        self._move(DutyEvent.LOST, now, why=fault.message, fault=_code(fault))
         self._record("BACKEND", self._spare.name, now, {"why": fault.message})
         self._tell(now)
 
@@ -164,21 +163,24 @@ class EngineDuty:
             backend = self._starting.poll(now.monotonic_s)
             if backend is None:
                 return
-            distance = self._road.golden.hold_all(backend)
-        except BackendLost as fault:
-            self._drop_fast()
-            self._move(DutyEvent.LOST, now, why=fault.message, fault=fault.reason)
+            if self._fast_test is None:
+                self._fast_test = SelfTest(self._road.golden, now.monotonic_s)
+            # One picture a turn: however slow the card is, no slice waits for more than one of its answers.
+            distance = self._fast_test.hold_next(backend, now.monotonic_s)
         except PlanRefused as refused:
             self._refused(str(refused), now)
         except EngineRefused as refused:
             self._refused(refused.message, now)
+        except Fault as fault:
+            self._drop_fast()
+            self._move(DutyEvent.LOST, now, why=fault.message, fault=_code(fault))
         else:
-            self._serve(backend, distance, now)
+            if distance is not None:
+                self._serve(backend, distance, now)
 
     def _serve(self, backend: ProcessBackend, distance: float, now: Now) -> None:
         assert self._road is not None
         self._fast, self._starting = backend, None
-        self._fast_test = SelfTest(self._road.golden, now.monotonic_s)
         self._checked_s = now.monotonic_s
         self._move(DutyEvent.SERVES, now, why="it has proven itself")
         golden = {"largest": f"{distance:.2g}", "allowed": f"{self._road.golden.allowed_logit:g}"}
@@ -293,3 +295,8 @@ class EngineDuty:
                 with self._ledger.writing() as write:
                     self._owed[0](write)
                 self._owed.popleft()
+
+
+def _code(fault: Fault) -> str:
+    """Of the technical alert that a lost backend is told by."""
+    return fault.reason if fault.reason in FAULTS else FELL_BACK

@@ -1,11 +1,12 @@
 """The study and the series of a landed file: found, opened, opened again, judged by header."""
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 from appliance.core.errors import Fault
 from appliance.core.headers import Header
-from appliance.core.ledger import SeriesChange
+from appliance.core.ledger import Judgement, SeriesChange
 from appliance.core.times import Now
 from appliance.core.words import SeriesState, SeriesVerdict, StudyState
 from appliance.exams.registry import EXAM, EXAMS
@@ -15,13 +16,15 @@ from appliance.records.slices import forget_scores
 from appliance.records.studies import open_study, reopen_study
 from appliance.triage.cases import OpenCases, SeriesCase, StudyCase
 from appliance.triage.engine_duty import EngineDuty
+from appliance.triage.keeping import Keeping
 
 
 class Placing:
     """Where a file belongs. Every change stands in the ledger before it stands in a case."""
 
-    def __init__(self, *, ledger: Ledger, cases: OpenCases, duty: EngineDuty) -> None:
+    def __init__(self, *, ledger: Ledger, cases: OpenCases, duty: EngineDuty, keeping: Keeping) -> None:
         self._ledger = ledger
+        self._keeping = keeping
         self._cases = cases
         self._duty = duty
         self._ages_years = duty.card.ages_years
@@ -57,14 +60,34 @@ class Placing:
                 if series.read_by not in ("", self._engine_sha256) or not self._duty.can_go_on(series.backends):
                     self._forget(write, series)
 
+    def await_again(self, series: SeriesCase, now: Now) -> None:
+        """It was judged without a slice that the engine has answered for now.
+
+        No Fault: what the ledger does not take is kept, so that this slice holds up no other.
+        """
+        change = SeriesChange(series_id=series.row.id, state=SeriesState.OPEN)
+        self._keeping.commit(Judgement(at_ns=now.wall_ns, series=(change,)), now)
+        series.row = replace(series.row, state=SeriesState.OPEN, closed_ns=None)
+        series.arrivals_s = [now.monotonic_s]
+        self.read_anew_what_was_lost()
+
     def read_anew_what_was_lost(self) -> None:
         """What a backend has scored that answers no more is forgotten where a series is open; its alerts stand."""
-        strange = [
+        self._read_anew(
             series
             for study in self._cases
             for series in study.series.values()
             if series.is_read and series.is_open and not self._duty.can_go_on(series.backends)
-        ]
+        )
+
+    def hand_over(self, series: SeriesCase) -> None:
+        """The spare did not answer, and the fast backend serves: it reads the series from its beginning, once."""
+        if not series.handed_over:
+            series.handed_over = True
+            self._read_anew([series])
+
+    def _read_anew(self, chosen: Iterable[SeriesCase]) -> None:
+        strange = list(chosen)
         for series in strange:
             self._forget_in_memory(series)
         # A ledger that fails holds nobody up: new scores are written over the old ones, and who starts after a crash and
@@ -98,6 +121,10 @@ class Placing:
         forget_scores(write, series.row.id)
         self._forget_in_memory(series)
 
-    @staticmethod
-    def _forget_in_memory(series: SeriesCase) -> None:
+    def _forget_in_memory(self, series: SeriesCase) -> None:
+        """What was positive is read anew before all else: an alert that was about to be raised waits for no other slice."""
+        positive = self._duty.card.points.early_pair
+        series.suspected |= {
+            key for key, row in series.slices.items() if row.score and row.score.probabilities[0] >= positive
+        }
         series.slices = {key: replace(row, score=None) for key, row in series.slices.items()}

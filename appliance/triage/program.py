@@ -66,7 +66,8 @@ def make_triage(
     technical = TechnicalAlerts(ledger)
     ballast = Ballast(settings.state_folder / BALLAST, settings.ballast_mib * 2**20)
     duty = EngineDuty(spare=engine, fast=fast, why=why, ledger=ledger, technical=technical, now=moment)
-    placing = Placing(ledger=ledger, cases=cases, duty=duty)
+    keeping = Keeping(ledger, ballast)
+    placing = Placing(ledger=ledger, cases=cases, duty=duty, keeping=keeping)
     landing = Landing(
         inbox=inbox, pool=pool, shelf=shelf, ledger=ledger, placing=placing, technical=technical, ballast=ballast
     )
@@ -84,7 +85,7 @@ def make_triage(
         placing=placing,
         duty=duty,
         technical=technical,
-        keeping=Keeping(ledger, ballast),
+        keeping=keeping,
         ballast=ballast,
     )
 

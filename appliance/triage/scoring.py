@@ -12,6 +12,7 @@ from appliance.core.ledger import ScoredSlice, SliceRow
 from appliance.core.reads import Hounsfield
 from appliance.core.slices import SliceScore
 from appliance.core.times import Now
+from appliance.core.words import Level, StudyState
 from appliance.inference.backend import Backend
 from appliance.reading.slice_reader import PreparedSlice, prepare_slice, score_slices
 from appliance.store.shelf import Shelf
@@ -94,8 +95,12 @@ class Scoring:
     def has_work(self) -> bool:
         """A slice waits for its score, and the engine is not left in peace after a fault."""
         return self._may_ask() and any(
-            self._at_hand(series) for study in self._cases for series in study.series.values()
+            self._at_hand(series) for study in self._open_studies() for series in study.series.values()
         )
+
+    def _open_studies(self) -> Iterator[StudyCase]:
+        """Without those that a repeat had looked up: what was closed waits for a new slice."""
+        return (study for study in self._cases if study.row.state is StudyState.OPEN)
 
     def _may_ask(self) -> bool:
         return self._duty.serving is not None and not self._pace.engine_rests
@@ -144,22 +149,29 @@ class Scoring:
 
     def _queues(self) -> Iterator[tuple[Backend, list[_Owed]]]:
         """Of each series that waits its backend, and its first slices."""
-        for study in self._cases:
+        for study in self._open_studies():
             for series in study.series.values():
                 rows = self._at_hand(series)
                 backend = self._duty.backend_of(series.backends) if rows else None
                 if backend is None:
                     continue
-                calm = not self._is_suspect(series)
-                # An alert may hang on the next slice: it waits for no other to be made ready.
-                first = rows[: backend.max_batch if calm else 1]
-                yield backend, [_Owed((calm, row.landed_ns), study, series, row) for row in first]
+                # An alert may hang on it: it waits for no other to be made ready.
+                urgent = self._urgent_of(series, rows)
+                first = rows[: backend.max_batch] if urgent is None else [urgent]
+                yield backend, [_Owed((urgent is None, row.landed_ns), study, series, row) for row in first]
 
-    def _is_suspect(self, series: SeriesCase) -> bool:
-        """An alert hangs on its next slice: one slice is positive already, and nobody has been told."""
+    def _urgent_of(self, series: SeriesCase, rows: Sequence[SliceRow]) -> SliceRow | None:
+        """The slice that an alert may hang on, while nobody has been told of a CRITICAL.
+
+        One that a lost backend has found positive; else, where one is positive already, the next.
+        """
+        if series.told is Level.CRITICAL:
+            return None
+        if suspected := [row for row in rows if row.id in series.suspected]:
+            return suspected[0]
         points = self._duty.card.points
         positive = any(row.score and row.score.probabilities[0] >= points.early_pair for row in series.slices.values())
-        return positive and series.told is None
+        return rows[0] if positive else None
 
     def _prepared(self, owed: _Owed, now: Now) -> _Asked | None:
         hu = self._hounsfield_of(owed.series, owed.row, now)
@@ -168,8 +180,10 @@ class Scoring:
         begin_s = perf_counter()
         try:
             prepared = prepare_slice(hu, owed.row.geometry, self._duty.card)
-        except Fault as fault:
-            self._engine_failed([owed], fault, now)
+        except Fault as fault:  # no fault of the engine: what the store holds is not this slice
+            log.error("the values of a slice are wrong", extra={"facts": {"slice": owed.row.id, "said": fault.message}})
+            self._hounsfield.pop(owed.row.id, None)
+            self._restore(owed.series, owed.row, now)
             return None
         return _Asked(owed=owed, prepared=prepared, begin_s=begin_s)
 
@@ -197,8 +211,7 @@ class Scoring:
         self._hounsfield.pop(row.id, None)
         ms = {**score.ms, "score": (perf_counter() - asked.begin_s) * 1000}
         if not owed.series.is_open:  # it was judged without this slice
-            self._placing.reopen(owed.study, owed.series, now)
-            owed.series.arrivals_s.append(now.monotonic_s)
+            self._placing.await_again(owed.series, now)
         self.scored += 1
         return Scored(
             study=owed.study,
@@ -235,5 +248,8 @@ class Scoring:
         log.error("the engine failed", extra={"facts": {"slice": owed[0].row.id, "said": fault.message}})
         self._technical.raise_once("engine-fault", "engine", now)
         self._failures_in_row += 1
-        if self._failures_in_row == ENGINE_TRIES and self._duty.serving is self._duty.spare:
+        if self._duty.serving is not self._duty.spare:
+            for one in owed:
+                self._placing.hand_over(one.series)
+        elif self._failures_in_row >= ENGINE_TRIES:
             self._technical.make_blind("engine-fault", "engine", now)  # nobody reads

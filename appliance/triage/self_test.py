@@ -11,7 +11,7 @@ PATIENCE_S: Final = 300.0
 
 
 class SelfTest:
-    """One backend's. It has just passed the whole test."""
+    """One backend's. `now_s`: when it passed the whole test, or begins to."""
 
     def __init__(self, golden: GoldenTest, now_s: float) -> None:
         self._golden = golden

@@ -20,6 +20,7 @@ from appliance.building.cpu_gate import ACTIVATION_MOST, GateBroken, Reference, 
 from appliance.building.emulation import rounding  # noqa: E402
 from appliance.building.gate_set import GateSet, make_gate_set  # noqa: E402
 from appliance.building.graphs import GraphRefused, ends_of, to_fp16, with_free_batch  # noqa: E402
+from appliance.building.parity import exam_says  # noqa: E402
 from appliance.building.steps import GateFailed, Wish, prepare  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "engines" / "head-ct"
@@ -179,6 +180,10 @@ class TestGate:
         bleeding = [exam for exam in job.exams if "bleeding" in exam.name]
         assert len(bleeding) * 2 == len(job.exams)
         assert all(exam.counting and exam.brains and exam.pairs for exam in job.exams)
+        reached = [set(exam_says(job.answers, exam, job.rule).reached) for exam in job.exams]
+        points = {"critical", "review", "early pair", "early single"}
+        assert set.union(*reached) == points, "no exam that could fall below each point: flips would prove nothing"
+        assert set.intersection(*reached) == set(), "no exam that could rise above a point"
 
     def test_values_that_grow_too_large_are_named(self, files: EngineFiles, pictures: GateSet) -> None:
         report = self.gate(louder(files, 1e5), pictures)

@@ -61,6 +61,15 @@ def box_with(make_box: MakeBox, engine: LoadedEngine, card: Card, on_refused: On
     return box
 
 
+def on_duty(box: Box) -> None:
+    """The card proves itself: one test picture a turn."""
+    for _ in range(len(box.engine.golden) - 1):
+        box.tick()
+        assert state(box) == "STARTING"
+    box.tick()
+    assert state(box) == "ON_GPU"
+
+
 def send(box: Box, token: str, chosen: slice = slice(None), *, bleeding: bool = False) -> None:
     for file in series_files(token, bleeding=bleeding)[chosen]:
         box.put(f"{token} {file.number}", file.data)
@@ -149,7 +158,7 @@ def test_a_backlog_of_300_slices_goes_through_in_batches(make_box: MakeBox, calm
 
 def test_a_single_slice_waits_for_no_other(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
     box = box_with(make_box, calm, card)
-    box.tick()
+    on_duty(box)
     card.sizes.clear()
     send(box, "single", slice(10, 11))
     take(box, 1)
@@ -163,7 +172,7 @@ def test_an_exam_that_an_alert_hangs_on_goes_first_and_alone(
     """One of its slices is positive: the next decides, and waits for none of those that landed before it."""
     points = replace(CALM, early_pair=0.5)
     box = box_with(make_box, with_points(head_engine, points), card)
-    box.tick()
+    on_duty(box)
     send(box, "bleeds", slice(16, 17), bleeding=True)
     take(box, 1)
     card.sizes.clear()
@@ -184,7 +193,7 @@ def test_a_batch_raises_the_alert_that_its_slices_would_have_raised_one_by_one(
     make_box: MakeBox, keen: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box, plain = box_with(make_box, keen, card), make_box("plain", engine=keen)
-    box.tick()
+    on_duty(box)
     card.sizes.clear()
     for one in (box, plain):
         with monkeypatch.context() as held:
@@ -213,7 +222,7 @@ def test_a_batch_raises_the_alert_that_its_slices_would_have_raised_one_by_one(
 def test_a_card_lost_in_the_middle_of_a_scan(make_box: MakeBox, keen: LoadedEngine, card: Card, lost: Fault) -> None:
     """The slice in flight is read by the spare in the same turn; the alert stands; no reading mixes two backends."""
     box = box_with(make_box, keen, card)
-    box.tick()
+    on_duty(box)
     assert state(box) == "ON_GPU"
     send(box, "scan", slice(0, 20), bleeding=True)
     take(box, 20)
@@ -265,7 +274,7 @@ def test_a_card_lost_at_any_slice_leaves_one_alert_and_one_backend(
         box = make_box(f"lost{lost_at}", engine=keen, start=False)
         box.fast = card.road(keen)
         box.start()
-        box.tick()
+        on_duty(box)
         card.breaks_after, card.breaks = lost_at, LOST
         send(box, "any", chosen, bleeding=True)
         box.pass_time_until(lambda box=box: len(box.slices()) == 8 and not box.triage.has_work())
@@ -285,7 +294,7 @@ def test_an_idle_card_that_dies_is_told_before_the_next_patient(
     make_box: MakeBox, calm: LoadedEngine, card: Card
 ) -> None:
     box = box_with(make_box, calm, card)
-    box.tick()
+    on_duty(box)
     card.is_dead = True
     box.pass_time(2.0)
     assert FELL_BACK in fault_codes(box)
@@ -300,8 +309,7 @@ def test_a_scan_that_the_spare_has_begun_it_ends(make_box: MakeBox, calm: Loaded
     take(box, 10)
     assert (state(box), who(box)) == ("STARTING", {calm.backend.name})
     card.is_up = True
-    box.tick()
-    assert state(box) == "ON_GPU"
+    on_duty(box)
     send(box, "begun", slice(10, None))
     box.rest()
     assert who(box) == {calm.backend.name}
@@ -312,7 +320,7 @@ def test_after_a_restart_without_the_card_open_exams_are_read_anew(
     make_box: MakeBox, calm: LoadedEngine, card: Card
 ) -> None:
     box = box_with(make_box, calm, card)
-    box.tick()
+    on_duty(box)
     send(box, "restart", slice(0, 20))
     take(box, 20)
     assert who(box) == {NAME}
@@ -328,7 +336,7 @@ def test_after_a_restart_without_the_card_open_exams_are_read_anew(
 
 def test_a_late_slice_of_an_exam_that_a_lost_card_has_read(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
     box = box_with(make_box, calm, card)
-    box.tick()
+    on_duty(box)
     send(box, "late", slice(0, 29))
     box.rest()
     card.is_dead = True
@@ -368,7 +376,7 @@ def test_a_card_lost_while_the_ledger_cannot_be_written(
 ) -> None:
     """Two failures at once: the spare reads all the same, and the alert is told from memory until it is recorded."""
     box = box_with(make_box, keen, card)
-    box.tick()
+    on_duty(box)
     send(box, "both", slice(15, 16), bleeding=True)
     take(box, 1)
     with monkeypatch.context() as held:
@@ -522,7 +530,7 @@ def test_a_build_ends_with_the_box(make_box: MakeBox, calm: LoadedEngine, card: 
 
 def test_both_are_held_against_their_test_pictures_each_hour(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
     box = box_with(make_box, calm, card)
-    box.tick()
+    on_duty(box)
     with box.ledger.reading() as read:
         first = last_golden(read)
     assert first is not None and first.backend == NAME
@@ -540,7 +548,7 @@ def test_a_card_that_begins_to_answer_wrongly_is_left(
     make_box: MakeBox, calm: LoadedEngine, card: Card, wrong: Wrong
 ) -> None:
     box = box_with(make_box, calm, card)
-    box.tick()
+    on_duty(box)
     card.within = wrong
     box.clock.move(HOUR_S / len(calm.golden) + 1)
     box.tick()

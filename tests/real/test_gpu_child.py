@@ -336,6 +336,7 @@ def test_a_plan_of_another_shape_is_refused(start: StartGpu, order: GpuOrder, pa
         ({"STANDIN_NO_LAUNCH": "700"}, GpuState.DEAD, "cuda", 12, "code 700"),
         ({"STANDIN_WRONG": "0.5"}, GpuState.REFUSED, "golden", 13, "0.5 off, 0.02 allowed"),
         ({"STANDIN_WRONG": "nan"}, GpuState.REFUSED, "golden", 13, "inf off"),
+        ({"STANDIN_WRONG_BATCH": "0.5"}, GpuState.REFUSED, "golden", 13, "0.5 off, 0.02 allowed, 2 at once"),
         ({"STANDIN_CUDA_CARDS": "0"}, GpuState.REFUSED, "device", 10, "shows no card"),
         ({"STANDIN_CUDA_INIT": "803"}, GpuState.REFUSED, "device", 10, "restart the box"),
         ({"STANDIN_CUDA_INIT": "999"}, GpuState.REFUSED, "device", 10, "off the bus"),

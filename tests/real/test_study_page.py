@@ -426,9 +426,9 @@ def test_a_bleed_that_the_box_has_missed_is_kept_with_who_saw_it_and_where(
         until(page, "document.querySelector('.said')?.textContent.includes('Unclear. R. Example')")
         page.wait_for_timeout(600)
         page.click("[data-action=judge-study][data-judged=bleed]")
-        until(page, "document.querySelector('.said')?.textContent.includes('Missed: there is a bleed. R. Example')")
+        until(page, "document.querySelector('.said')?.textContent.includes('There is a bleed. R. Example')")
         assert "Before: Unclear" in page.inner_text("[data-key=judging]")
-        assert "Missed: there is a bleed, says R. Example, on the page of the study, screen" in page.inner_text(".log")
+        assert "There is a bleed, says R. Example, on the page of the study, screen" in page.inner_text(".log")
     with ledger.reading() as r:
         row = study_by_id(r, scanned.study_id)
         last = study_events_of(r, scanned.study_id)[-1]

@@ -12,8 +12,8 @@ FULL: Final = {
     Judged.UNCLEAR: "Unclear",
 }
 OF_STUDY: Final = {
-    StudyJudged.BLEED: "Missed: there is a bleed",
-    StudyJudged.NO_BLEED: "Right: no bleed",
+    StudyJudged.BLEED: "There is a bleed",
+    StudyJudged.NO_BLEED: "No bleed",
     StudyJudged.UNCLEAR: "Unclear",
 }
 """Of a study that no alert was raised for."""

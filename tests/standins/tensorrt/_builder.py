@@ -168,7 +168,7 @@ class _Config:
         return _TimingCache(held)
 
     def set_timing_cache(self, cache, ignore_mismatch):
-        if cache.held and cache.held != b"timing of " + __version__.encode():
+        if cache.held and cache.held != b"timing of " + __version__.encode() and not ignore_mismatch:
             return False
         self.timing = weakref.ref(cache)  # who gives it keeps it alive
         return True
@@ -198,7 +198,7 @@ class Builder:
             "pools": config.pools,
             "tactics": config.tactics,
             "profile": config.profile.shapes,
-            "timing": config.timing().held.decode(),
+            "timing": config.timing().held.decode("utf-8", "replace"),
             "fp32_layers": [layer.name for layer in network.layers if layer.asked],
         }
         if "STANDIN_RECORD" in os.environ:

@@ -126,7 +126,7 @@ class IExecutionContext:
     def __init__(self, engine):
         self._engine = engine
         self._addresses = {}
-        self._shape = None
+        self._shape = self._done = None
         trace("context made")
 
     def set_optimization_profile_async(self, index, stream_handle):
@@ -150,6 +150,12 @@ class IExecutionContext:
         if _refuses("execute"):
             self._engine.logger.log(ILogger.Severity.ERROR, "IExecutionContext::enqueueV3: no tactic")
             return False
+        if stream_of(stream_handle).captured is not None and self._done != (self._shape, self._addresses):
+            self._engine.logger.log(
+                ILogger.Severity.ERROR, "IExecutionContext::enqueueV3: not while a stream is captured"
+            )
+            return False  # what the first run of a shape has to do cannot be captured
+        self._done = self._shape, dict(self._addresses)
         context, shape, addresses = weakref.ref(self), self._shape, dict(self._addresses)  # what a captured graph keeps
         stream_of(stream_handle).put(lambda: context().compute(shape, addresses))  # fails where it outlives its context
         return True
