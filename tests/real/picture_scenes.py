@@ -3,6 +3,7 @@
 All patients and people are invented, all heads are drawn.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -16,7 +17,8 @@ from appliance.core.alerts import Happening, Judged
 from appliance.core.escalation import EscalationPolicy, EscalationStep
 from appliance.core.ledger import AlertRow, FileRow, Identity
 from appliance.core.slices import HEAT_SIZE
-from appliance.core.words import FileVerdict, Level, Outcome, SeriesVerdict, Side
+from appliance.core.status import Unrecorded
+from appliance.core.words import FileVerdict, Finality, Level, Outcome, SeriesVerdict, Side
 from appliance.phantoms.bleeds import Bleed
 from appliance.phantoms.exam import HELD_OUT_SEED, PhantomExam, Scanner, render
 from appliance.records.alerts import append_event
@@ -26,6 +28,7 @@ from appliance.records.studies import see_study
 from appliance.records.test_alarms import raise_test
 from tests.real.browsing import until
 from tests.real.scenes import S, Scanned, Scene, hump, raised, step
+from tests.real.served import Served
 
 SLICES = 28
 LADDER = EscalationPolicy(
@@ -54,6 +57,19 @@ class Shown:
     live: bool = True
     named: bool = True  # a person has given a name at this station
     without_box: bool = False  # the box stops once the page is open
+    unrecorded: bool = False  # the ledger cannot be written, and the bleed of its study stands in no row
+
+    def tell(self, board: Served, study_id: int) -> None:
+        """Has the running board hear what triage says of itself."""
+        board.facts |= FACTS
+        if self.unrecorded:
+            board.facts["ledger"] = "ledger-not-writable"
+            board.unrecorded = (
+                Unrecorded(
+                    study_id=study_id, happening=Happening.RAISED, level=Level.CRITICAL, finality=Finality.PROVISIONAL,
+                    at_ns=time.time_ns() - 4 * S, label="sdh", side=Side.LEFT, key_number=17,
+                ),
+            )  # fmt: skip
 
 
 @lru_cache(maxsize=2)
@@ -326,6 +342,14 @@ def faults(scene: Scene) -> None:
     technical(scene)
 
 
+def unwritten(scene: Scene) -> Scanned:
+    """A head landing on a usual day, on a disk that has just become full."""
+    day(scene)
+    scanned = scene.study("PHANTOM^ONE", number=1, before_s=9)
+    scene.land(scanned, hump(28, 15, 0.95)[:17], before_s=4)
+    return scanned
+
+
 def practice(scene: Scene) -> None:
     """A test alarm on a usual day."""
     day(scene)
@@ -403,6 +427,7 @@ SCENES = (
     Shown(name="board-unseen", build=unseen),
     Shown(name="board-blind", build=blind),
     Shown(name="board-faults", build=faults),
+    Shown(name="board-unrecorded", build=unwritten, unrecorded=True),
     Shown(name="board-test", build=practice),
     Shown(name="board-busy", build=busy),
     Shown(name="board-first-run", build=nothing),

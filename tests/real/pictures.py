@@ -19,7 +19,7 @@ from rich.progress import track
 from appliance.records.ledger import Ledger
 from appliance.records.upgrade import upgrade
 from tests.real.browsing import browsers, station
-from tests.real.picture_scenes import FACTS, LADDER, SCENES, Shown
+from tests.real.picture_scenes import LADDER, SCENES, Shown
 from tests.real.scenes import Scene
 from tests.real.served import CONFIG, Served, served
 
@@ -54,7 +54,7 @@ def built(shown: Shown, migrated: Path) -> Iterator[tuple[str, Served]]:
             scene = Scene(ledger=ledger, store=Path(folder) / "store", now_ns=time.time_ns())
             study = getattr(shown.build(scene), "study_id", 0)
             with served(path, scene.store, config=replace(CONFIG, escalation=LADDER)) as board:
-                board.facts |= FACTS
+                shown.tell(board, study)
                 yield board.address + shown.path.format(study=study), board
 
 

@@ -45,6 +45,7 @@ def test_nothing_serious_is_found(shown: Shown, axe: str, browser: Any, ledger_p
         scene = Scene(ledger=ledger, store=tmp_path / "store", now_ns=time.time_ns())
         study = getattr(shown.build(scene), "study_id", 0)
         with served(ledger_path, scene.store, config=replace(CONFIG, escalation=LADDER)) as board:
+            shown.tell(board, study)
             address = board.address + shown.path.format(study=study)
             # The last one on a phone, after which the box may stop.
             for theme, more in (("dark", {}), ("light", {}), ("dark", {"size_px": PHONE})):

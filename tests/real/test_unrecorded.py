@@ -56,7 +56,8 @@ def test_it_is_shown_and_sounds_and_becomes_the_alert_that_it_is(browser: Any, b
         page.wait_for_selector(f"#bands [data-key=unrecorded-{study.study_id}]")
         assert page.locator("body.alarmed").count() == 1
         bleed, ledger_band = (page.locator("#bands .band").nth(n) for n in range(2))
-        assert "CRITICAL. Suspected bleed" in bleed.inner_text() and "(EDH), patient’s left" in bleed.inner_text()
+        assert bleed.locator("strong").inner_text() == "CRITICAL" and "BLIND" not in bleed.inner_text()
+        assert "Suspected bleed" in bleed.inner_text() and "(EDH), patient’s left" in bleed.inner_text()
         assert "<b>ONE</b>" in bleed.inner_text(), "a header is text"
         assert bleed.locator("button").count() == 0
         assert "cannot write its records" in ledger_band.inner_text()

@@ -50,7 +50,8 @@ def unrecorded_bands(
         Band(
             key=f"unrecorded-{one.study_id}",
             blind=True,
-            lead=_said(one, board, face),
+            bleed=True,
+            lead=_found(one, board, face),
             words=NEXT,
             age=moment.age(f"unrecorded-{one.study_id}", one.at_ns),
         )
@@ -72,14 +73,14 @@ def unrecorded_alarms(unkept: Unkept, board: Board, face: Face) -> tuple[Alarm, 
             level=Level.CRITICAL.value,
             blind=False,
             sounds=True,
-            said=f"{_said(one, board, face)} Look at the scan now.",
+            said=f"CRITICAL. {_found(one, board, face)} Look at the scan now.",
             spoken=-one.study_id,
         )
         for one in still_unrecorded(unkept, board)
     )
 
 
-def _said(one: Unrecorded, board: Board, face: Face) -> str:
+def _found(one: Unrecorded, board: Board, face: Face) -> str:
     found = None
     if one.label:
         side = Side(one.side) if one.side in set(Side) else Side.UNKNOWN
@@ -87,4 +88,4 @@ def _said(one: Unrecorded, board: Board, face: Face) -> str:
     studies = (*board.landing, *board.closed, *(alarm.study for alarm in board.alarms if alarm.study))
     facts = next((study.facts for study in studies if study.study.id == one.study_id), None)
     who = name_of(facts, face) if facts else f"Study {one.study_id} of this box"
-    return f"CRITICAL. {wording.finding(Level.CRITICAL, found)}. {who}."
+    return f"{wording.finding(Level.CRITICAL, found)}. {who}."

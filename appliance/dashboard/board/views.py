@@ -119,7 +119,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """The box speaking about itself. A blind one is red and black, any other violet."""
+    """The box speaking about itself. A blind one is red and black, any other violet.
+
+    `bleed`: it speaks of one that has no row in the ledger yet, and so no card.
+    """
 
     key: str
     blind: bool
@@ -129,6 +132,7 @@ class Band:
     target: int = 0  # the alert that "I have seen it" answers; 0 where there is nothing to press
     event: int = 0
     screen: str = ""  # the one it speaks of, which says it itself
+    bleed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
