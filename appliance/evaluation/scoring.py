@@ -1,0 +1,152 @@
+"""An engine over the rows of a manifest: each picture and each exam read by the code that reads live."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from appliance.core.errors import Fault
+from appliance.core.ledger import SliceRow
+from appliance.core.slices import SliceScore
+from appliance.evaluation.answers import ExamAnswer, ImageAnswer
+from appliance.evaluation.figures import overlap
+from appliance.evaluation.manifest import Row
+from appliance.evaluation.marks import hot_pixels, place_of
+from appliance.evaluation.opened import FileReader, Unread
+from appliance.evaluation.stacks import Picture, Unit, read_unit
+from appliance.evaluation.whole_exam import best_right, not_read, read_exam_of
+from appliance.imaging.plain_pictures import BadPicture
+from appliance.inference.loading import LoadedEngine
+from appliance.reading.slice_reader import read_slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitAnswers:
+    """All that came of one unit: an answer for each row, and its exams (none for lone pictures)."""
+
+    images: tuple[ImageAnswer, ...]
+    exams: tuple[ExamAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    """One picture as the ledger would hold it, None where there is none, and its answer."""
+
+    picture: Picture | Unread
+    row: SliceRow | None
+    answer: ImageAnswer
+
+
+def score_unit(
+    unit: Unit, engine: LoadedEngine, files: FileReader, tell: Callable[[int], None] = lambda _: None
+) -> UnitAnswers:
+    """Reads every picture of a unit, and the exams in it. A bad row costs itself alone."""
+    by_row: dict[int, list[_Scored]] = {row.number: [] for row in unit.rows}
+    for place, picture in enumerate(read_unit(unit, files)):
+        own = by_row[picture.row.number]
+        tell(0 if own else 1)
+        own.append(_scored(picture, place, engine, files))
+    images = tuple(_strongest(own) for own in by_row.values())
+    if unit.is_exam:
+        return UnitAnswers(images=images, exams=(_exam(unit.rows, by_row, engine, unit.rows[0].stack),))
+    volumes = [row for row in unit.rows if len(by_row[row.number]) > 1]
+    return UnitAnswers(images=images, exams=tuple(_exam([row], by_row, engine, row.path) for row in volumes))
+
+
+def _scored(picture: Picture | Unread, place: int, engine: LoadedEngine, files: FileReader) -> _Scored:
+    if isinstance(picture, Unread):
+        return _Scored(picture=picture, row=None, answer=_unanswered(picture.row, picture.why))
+    row = _as_slice(picture, place)
+    try:
+        score = read_slice(engine, picture.hu, picture.geometry)
+    except Fault as fault:
+        return _Scored(picture=picture, row=row, answer=_unanswered(picture.row, str(fault)))
+    return _Scored(picture=picture, row=replace(row, score=score, ms=score.ms), answer=_answer(picture, score, files))
+
+
+def _strongest(own: Sequence[_Scored]) -> ImageAnswer:
+    """The answer of a row: of a whole volume that of its strongest slice."""
+    answered = [one.answer for one in own if one.answer.probabilities is not None]
+    best = max(answered, key=lambda one: one.probabilities or (), default=own[0].answer)
+    return replace(best, has_brain=any(one.has_brain for one in answered))
+
+
+def _exam(rows: Sequence[Row], by_row: dict[int, list[_Scored]], engine: LoadedEngine, stack: str) -> ExamAnswer:
+    known = not_read(stack, rows[0].patient, [row.truth for row in rows], [row.groups for row in rows])
+    own = [one for row in rows for one in by_row[row.number]]
+    headers = [one.picture.header for one in own if isinstance(one.picture, Picture) and one.picture.header]
+    found = read_exam_of(
+        known, [one.row for one in own if one.row], headers, sum(one.row is None for one in own), engine
+    )
+    slices = [
+        (one.answer.probabilities[0], _known_of_slice(one, len(by_row[one.answer.number])))
+        for one in own
+        if one.answer.probabilities
+    ]
+    return replace(found, best_right=best_right(slices))
+
+
+def _known_of_slice(one: _Scored, slices_of_row: int) -> bool | None:
+    """A bleeding volume says of no slice that it bleeds."""
+    bleeds = one.answer.truth[0]
+    return None if bleeds and slices_of_row > 1 else bleeds
+
+
+def _unanswered(row: Row, why: str) -> ImageAnswer:
+    return ImageAnswer(
+        number=row.number,
+        path=row.path,
+        patient=row.patient,
+        stack=row.stack,
+        truth=row.truth,
+        groups=row.groups,
+        slice_index=row.slice_index,
+        error=why,
+    )
+
+
+def _as_slice(picture: Picture, place: int) -> SliceRow:
+    """As the ledger would hold it. Its own path and pixels break ties, so that no order of rows can."""
+    pixels = hashlib.sha256(np.ascontiguousarray(picture.hu).data).hexdigest()
+    return SliceRow(
+        id=place,
+        series_id=0,
+        sop_uid=f"{picture.row.path}#{picture.row.slice_index}",
+        pixel_sha256=pixels,
+        file_sha256=pixels,
+        stored="",
+        geometry=picture.geometry,
+        instance_number=None,
+        acquisition_number=None,
+        acquired="",
+        corrections=(),
+        landed_ns=0,
+        score=None,
+        ms={},
+    )
+
+
+def _answer(picture: Picture, score: SliceScore, files: FileReader) -> ImageAnswer:
+    row = picture.row
+    mask_error, mask = "", None
+    try:
+        mask = files.mask(row, picture.hu.shape)
+    except BadPicture as bad:
+        mask_error = str(bad)
+    peak_xy = None if score.peak_rc is None else picture.stored(score.peak_rc)
+    return ImageAnswer(
+        number=row.number,
+        path=row.path,
+        patient=row.patient,
+        stack=row.stack,
+        truth=row.truth,
+        groups=row.groups,
+        slice_index=row.slice_index,
+        mask_error=mask_error,
+        probabilities=score.probabilities,
+        peak_xy=peak_xy,
+        dice=None if mask is None else overlap(hot_pixels(picture, score), mask),
+        place=place_of(picture, score, mask, peak_xy),
+        has_brain=score.has_brain,
+    )
