@@ -48,7 +48,7 @@ class EngineSettings(Section):
     precision: Literal["fp16", "fp32"] = "fp16"
     max_batch: int = Field(default=8, ge=1, le=64, description="most slices that a plan takes at once")
     on_refused: OnRefused = OnRefused.FALLBACK
-    deadline_s: float = Field(default=0.5, ge=0.05, le=3.0, description="the card's longest time for one answer")
+    deadline_s: float = Field(default=0.5, ge=0.05, le=2.0, description="the card's longest time for one answer")
 
     @property
     def plans_folder(self) -> Path:

@@ -13,6 +13,7 @@ class DutyState(StrEnum):
     """Where the duty stands."""
 
     SPARE_ONLY = "SPARE_ONLY"  # the spare reads, and nobody wants another
+    CHOOSING = "CHOOSING"  # the spare reads, and whether a fast one can serve here is being asked
     STARTING = "STARTING"  # the spare reads, the fast one is on its way up
     ON_GPU = "ON_GPU"  # the fast one reads
     DEGRADED = "DEGRADED"  # the spare reads, the fast one is tried again at `retry_s`
@@ -22,6 +23,7 @@ class DutyState(StrEnum):
 
 SAID: Final = {
     DutyState.SPARE_ONLY: "The processor reads",
+    DutyState.CHOOSING: "The processor reads; whether a graphics card can is being asked",
     DutyState.STARTING: "The graphics card is starting; the processor reads",
     DutyState.ON_GPU: "The graphics card reads",
     DutyState.DEGRADED: "The graphics card has failed; the processor reads",
@@ -35,6 +37,8 @@ BAD: Final = frozenset({DutyState.DEGRADED, DutyState.REBUILDING, DutyState.STOP
 class DutyEvent(StrEnum):
     """What can happen."""
 
+    WANTED = "WANTED"  # the choice has come to the fast one
+    NOT_WANTED = "NOT_WANTED"  # it has come to the spare alone
     SERVES = "SERVES"  # the fast one has proven itself
     LOST = "LOST"  # it has crashed, hung, answered wrongly, or did not come up
     REFUSED = "REFUSED"  # its plan may not serve
@@ -59,6 +63,8 @@ AFTER_REFUSED: Final = {
 
 _S, _E = DutyState, DutyEvent
 NEXT: Final = {
+    (_S.CHOOSING, _E.WANTED): _S.STARTING,
+    (_S.CHOOSING, _E.NOT_WANTED): _S.SPARE_ONLY,
     (_S.STARTING, _E.SERVES): _S.ON_GPU,
     (_S.STARTING, _E.LOST): _S.DEGRADED,
     (_S.ON_GPU, _E.LOST): _S.DEGRADED,
@@ -105,8 +111,10 @@ class Duty:
         return self.state is DutyState.STOPPED or (self.state is DutyState.STARTING and self.fault == REFUSED)
 
 
-def begin(*, fast_wanted: bool, why: str, now_s: float) -> Duty:
-    """The duty of a program that has just been started; its spare is proven."""
+def begin(*, fast_wanted: bool | None, why: str, now_s: float) -> Duty:
+    """The duty of a program that has just been started; its spare is proven. `fast_wanted`: None while that is asked."""
+    if fast_wanted is None:
+        return Duty(state=DutyState.CHOOSING, why=why, since_s=now_s)
     return Duty(state=DutyState.STARTING if fast_wanted else DutyState.SPARE_ONLY, why=why, since_s=now_s)
 
 
@@ -140,5 +148,5 @@ def advance(
             return replace(moved, rebuilt=True)
         case _E.NOT_BUILT:
             return replace(moved, rebuilt=True, retry_s=now_s + RETRY_S[-1], fault=fault)
-        case _E.DUE:
+        case _E.DUE | _E.WANTED | _E.NOT_WANTED:
             return moved

@@ -15,6 +15,7 @@ from appliance.records.notebook import (
     HOME_PATIENCE_MS,
     Copied,
     NotYetRecorded,
+    Unfit,
     give_back,
     not_yet_recorded,
     note_unrecorded,
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 PATIENCE_MS: Final = 500
 """How long the courier waits for others who write. Then it tells all the same, and writes later."""
 TRY_EVERY_S: Final = 1.0
+DAMAGED: Final = "ledger-damaged"
 AWAITED_S: Final = 60.0
 """How long the courier waits for triage to record an alert that it has told of, once the ledger can be written again."""
 
@@ -87,8 +89,11 @@ class Books:
     def _open(self) -> Ledger:
         try:
             return open_notebook(self._place)
-        except Fault:
-            remove_notebook(self._place)  # one that was torn by a loss of power
+        except Fault as fault:
+            if fault.reason != DAMAGED:  # what has been told stands in it: it is opened as soon as that can be done
+                raise
+            log.error("a notebook that cannot be read is thrown away", extra={"facts": {"said": fault.message}})
+            remove_notebook(self._place)
             return open_notebook(self._place)
 
     def missing(self, unrecorded: Sequence[Unrecorded]) -> list[Unrecorded]:
@@ -130,6 +135,10 @@ class Books:
         except NotYetRecorded:
             self._writable_since_s = self._writable_since_s or now.monotonic_s
             return None
+        except Unfit as unfit:
+            # Better told twice than not at all.
+            log.error("what the notebook holds has no place in the ledger", extra={"facts": {"said": str(unfit)}})
+            moved = {}
         except Fault:
             self._writable_since_s = None
             return None

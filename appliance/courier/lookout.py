@@ -19,6 +19,8 @@ LEDGER_CODES: Final = ("ledger-not-writable", "ledger-damaged")
 CHANNEL_CODE: Final = "dead-letters"
 """The technical alert of a channel that takes no messages; its subject is the channel's name."""
 LOOK_EVERY_S: Final = 1.0
+LEDGER_QUIET_S: Final = 30.0
+"""A ledger that fails again and again is told of once: it is mended when it has not failed for so long."""
 
 
 class Lookout:
@@ -45,6 +47,7 @@ class Lookout:
         # Until the grace is over it counts as if somebody had been there.
         self._reachable = started.plus(max(0.0, grace_s - nobody_after_s))
         self._looked_s = float("-inf")
+        self._ledger_failed_s: dict[str, float] = {}  # by its code, on the monotonic clock
 
     def tick(self, now: Now, health: Mapping[str, Health]) -> None:
         """One look a second. `health`: of each channel that is set."""
@@ -63,14 +66,18 @@ class Lookout:
         for facts in (self._books.facts(now), _facts_of(statuses["triage"], now)):
             if (code := str(facts.get(LEDGER_FACT, ""))) in LEDGER_CODES:
                 causes[(code, SUBJECT)] = {}
+                self._ledger_failed_s[code] = now.monotonic_s
         owned = [NOBODY, *((SILENT_CODE[program], SUBJECT) for program in WATCHED)]
-        owned += [(code, SUBJECT) for code in LEDGER_CODES]
+        owned += [(code, SUBJECT) for code in LEDGER_CODES if self._is_quiet(code, now)]
         dead = {name: of for name, of in health.items() if of.is_dead(now.monotonic_s)}
         causes |= {(CHANNEL_CODE, name): self._said(name, of) for name, of in dead.items()}
         # What fails, but not yet for long, was raised before a restart or will be soon: it is neither raised nor mended.
         unclear = {name for name, of in health.items() if of.failing}
         owned += [(CHANNEL_CODE, name) for name in self._told_channels() if name not in unclear]
         keep_technical(self._books.current, causes, owned=owned, at_ns=now.wall_ns, by="courier")
+
+    def _is_quiet(self, code: str, now: Now) -> bool:
+        return now.monotonic_s - self._ledger_failed_s.get(code, float("-inf")) >= LEDGER_QUIET_S
 
     def _told_channels(self) -> list[str]:
         """The channels of which an alert is open, also those that are no longer set."""

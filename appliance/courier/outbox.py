@@ -17,7 +17,7 @@ from appliance.courier.channel import Channel, Message
 from appliance.courier.letter import letter
 from appliance.courier.message import Told, body
 from appliance.courier.sending import Senders, Sending
-from appliance.records.alerts import append_event, existing_alert
+from appliance.records.alerts import alert_by_id, append_event, existing_alert
 from appliance.records.deliveries import (
     Owed,
     channel_standing,
@@ -35,7 +35,7 @@ from appliance.records.deliveries import (
 )
 from appliance.records.escalations import Ringing, was_told
 from appliance.records.ledger import Connection
-from appliance.records.notebook import is_unrecorded
+from appliance.records.notebook import begun_in_notebook, is_unrecorded
 from appliance.records.readings import reading_by_id
 from appliance.records.studies import study_by_id
 
@@ -158,7 +158,9 @@ class Outbox:
         if not answered:
             return late
         with self._books.current.writing() as w:
-            followed = [(*each, self._following(w, each[0].delivery, each[1], now)) for each in answered]
+            # A ledger that cannot be read has left its alerts out of the notebook: their answers wait.
+            known = [each for each in answered if alert_by_id(w, each[0].delivery.alert_id) is not None]
+            followed = [(*each, self._following(w, each[0].delivery, each[1], now)) for each in known]
             for sending, answer, following in followed:
                 _record(w, sending.delivery, answer, following, now)
         for sending, answer, following in followed:
@@ -169,7 +171,7 @@ class Outbox:
             facts = {"channel": row.channel, "alert": row.alert_id, "alert_event": row.event_id}
             outcome = answer.error or answer.status
             log.log(level, said, extra={"facts": {**facts, "attempt": row.attempts + 1, "answer": outcome}})
-        return True
+        return late or bool(followed)
 
     def _record_late(self, now: Now) -> bool:
         """What was counted as failed because it took too long, and was taken after all, is not told once more."""
@@ -199,6 +201,7 @@ class Outbox:
         """Messages have other rows now, in the ledger, by the ids that they had in the notebook."""
         for senders in self._senders.values():
             senders.renumber(rows)
+            senders.drop(begun_in_notebook)
         self._waits.clear()
 
     def close(self) -> None:

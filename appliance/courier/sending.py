@@ -76,6 +76,11 @@ class Senders:
             sending.delivery = moved.get(sending.delivery.id, sending.delivery)
         self._under_way = {sending.delivery.id: sending for sending in self._under_way.values()}
 
+    def drop(self, homeless: Callable[[int], bool]) -> None:
+        """Messages that have no row any more: there is nowhere to record what comes of them."""
+        self._under_way = {id_: sending for id_, sending in self._under_way.items() if not homeless(id_)}
+        self._late = [sending for sending in self._late if not homeless(sending.delivery.id)]
+
     def answered(self, now: Now) -> list[tuple[Sending, Answer]]:
         """What has come back, or is no longer waited for: it may have told people all the same."""
         overdue = Answer(taken=False, error="Overdue", unsure=True)

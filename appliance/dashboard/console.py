@@ -125,7 +125,9 @@ def make_console(
 
     def unkept() -> Unkept:
         told = [status for program in ("triage", "courier") if (status := statuses(program)) is not None]
-        faults = [status.facts for status in told if LEDGER_FACT in status.facts]
+        # What a program said that has died since is no longer so; an alert that it could not write is lost to all others.
+        moment_s = clock().monotonic_s
+        faults = [one.facts for one in told if LEDGER_FACT in one.facts and not one.is_silent(moment_s)]
         return Unkept(
             code=str(faults[0][LEDGER_FACT]) if faults else "",
             since_ns=min((int(facts.get(LEDGER_SINCE_FACT, 0)) for facts in faults), default=0),

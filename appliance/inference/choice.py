@@ -1,7 +1,9 @@
 """Which backend the settings come to on this machine, and why. TensorRT itself is not touched: it ends a process that has no card."""
 
+import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,6 +14,8 @@ from appliance.core.engine_duty import OnRefused
 from appliance.inference.driver import Driver, probe_apart
 from appliance.inference.plan_files import PlanRefused, plan_stem, read_sidecar
 from appliance.settings import EngineSettings
+
+log = logging.getLogger(__name__)
 
 NEEDED: Final = ("tensorrt", "pycuda", "numpy")
 _ASK_S: Final = 20.0
@@ -47,6 +51,25 @@ def choose(said: EngineSettings, engine_sha256: str, ask: Callable[[], Driver] =
         if said.on_refused is not OnRefused.REBUILD:
             return Choice(fast=False, why=f"{_PROCESSOR}: a card is there ({name}). {str(refused).rstrip('.')}")
     return Choice(fast=True, why=f"a card ({name}), TensorRT and a plan are there")
+
+
+class Choosing:
+    """The choice, made beside a loop: a driver that hangs holds up no slice."""
+
+    def __init__(self, make: Callable[[], Choice]) -> None:
+        self._choice: Choice | None = None
+        threading.Thread(target=self._make, args=(make,), name="choice", daemon=True).start()
+
+    def poll(self) -> Choice | None:
+        """The choice, None until it is made. Does not wait."""
+        return self._choice
+
+    def _make(self, make: Callable[[], Choice]) -> None:
+        try:
+            self._choice = make()
+        except Exception as error:  # the border of the thread: who waits for it must hear
+            log.exception("the choice of the backend failed")
+            self._choice = Choice(fast=False, why=f"{_PROCESSOR}: the choice failed ({type(error).__name__})")
 
 
 def missing_in(python: Path) -> str:

@@ -62,7 +62,8 @@ def _on_duty(settings: Settings) -> Iterator[Finding]:
     if triage is None or triage.is_silent(now().monotonic_s) or "engine_duty" not in triage.facts:
         return
     state = DutyState(str(triage.facts["engine_duty"]))
-    words = f"{SAID[state]}, with {triage.facts['backend']}: {triage.facts['engine_why']}"
+    by = "" if state is DutyState.STOPPED else f", with {triage.facts['backend']}"
+    words = f"{SAID[state]}{by}: {triage.facts['engine_why']}"
     if build := triage.facts.get("engine_build"):
         words = f"{words.rstrip('.')}. The builder says: {build}"
     if state is DutyState.STOPPED:

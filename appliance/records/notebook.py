@@ -7,6 +7,7 @@ and moves into the ledger once that can be written again, with the keys under wh
 It is a file in the runtime folder: a courier that is killed finds it again, and tells nobody anew.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ from appliance.records.alerts import (
 )
 from appliance.records.deliveries import deliveries_where
 from appliance.records.ledger import Connection, Ledger, fault_of, open_engine
+from appliance.records.migrations import REVISIONS
 from appliance.records.models import NAMES, alert, alert_event, delivery, metadata
 
 log = logging.getLogger(__name__)
@@ -38,12 +40,17 @@ OWN_FROM: Final = 2**40
 HOME_PATIENCE_MS: Final = 100
 """How long the ledger may keep one waiting who tries whether it can be written again."""
 STEPS_COPIED: Final = 20
+_TOLD: Final = (Happening.ESCALATED, Happening.DELIVERED, Happening.FAILED)
+_FORM: Final = int(REVISIONS[-1])
 _UNRECORDED: Final = "unrecorded"
 _OWN_IDS: Final = ("alert", "alert_event", "delivery")
 
 
 def open_notebook(path: Path) -> Ledger:
-    """The notebook of this file, made where there is none. Fault where it can be neither opened nor made."""
+    """The notebook of this file, made where there is none.
+
+    Fault where it can be neither opened nor made; `ledger-damaged` if what lies there is no notebook of this version.
+    """
     try:
         path.touch(mode=0o600, exist_ok=True)  # SQLite makes files by the umask alone
     except OSError as error:
@@ -55,7 +62,12 @@ def open_notebook(path: Path) -> Ledger:
                 _tables().create_all(w)
                 for table in _OWN_IDS:
                     w.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, OWN_FROM))
-        return Ledger(path, engine)
+                w.exec_driver_sql(f"PRAGMA user_version = {_FORM}")
+            form = w.exec_driver_sql("PRAGMA user_version").scalar()
+        if form == _FORM:
+            return Ledger(path, engine)
+        engine.dispose()
+        raise Fault("ledger-damaged", f"a notebook of another version ({form})")
     except sa.exc.DatabaseError as error:
         engine.dispose()
         raise fault_of(error.orig) from error
@@ -64,7 +76,8 @@ def open_notebook(path: Path) -> Ledger:
 def remove_notebook(path: Path) -> None:
     """Nothing of it is needed any more."""
     for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is given back once more at the next start, which changes nothing
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _tables() -> sa.MetaData:
@@ -117,14 +130,17 @@ def _is_twin(row: Any, awaited: set[int | None]) -> bool:
 
 
 def _told_events(r: Connection, row: Any) -> list[Any]:
-    """The event that started the sound, the last steps and what channels answered since the first of these."""
+    """The event that started the sound, the last steps and what channels answered since the first of these.
+
+    Nothing that people have said: a note may name somebody.
+    """
     if row.sounding_event_id is None:
-        return list(r.execute(sa.select(alert_event).where(alert_event.c.id == row.last_event_id)))
+        return []
     of = (alert_event.c.alert_id == row.id) & (alert_event.c.id > row.sounding_event_id)
     steps = sa.select(alert_event.c.id).where(of & (alert_event.c.kind == Happening.ESCALATED))
     newest = list(r.execute(steps.order_by(alert_event.c.id.desc()).limit(STEPS_COPIED)).scalars())
     since = newest[-1] if newest else row.sounding_event_id
-    later = (alert_event.c.alert_id == row.id) & (alert_event.c.id >= since)
+    later = (alert_event.c.alert_id == row.id) & (alert_event.c.id >= since) & alert_event.c.kind.in_(_TOLD)
     return list(r.execute(sa.select(alert_event).where(later | (alert_event.c.id == row.sounding_event_id))))
 
 
@@ -195,36 +211,57 @@ class NotYetRecorded(Exception):
     """Triage has not written an alert that the notebook has told of: its messages have no place in the ledger yet."""
 
 
+class Unfit(Exception):
+    """The notebook cannot be read, or tells of another ledger than this: a backup has been put back meanwhile."""
+
+
+def begun_in_notebook(row_id: int) -> bool:
+    """Whether this id of an alert, an event or a message was given in a notebook: no ledger has it."""
+    return row_id >= OWN_FROM
+
+
 def give_back(notebook: Ledger, ledger: Ledger, *, forsake: bool = False) -> Mapping[int, DeliveryRow]:
     """Writes into the ledger, in one transaction, all that happened in the notebook.
 
     Returns the ledger's own row of each message that was begun in the notebook, by the id that it had there. Fault if the
     ledger cannot be written; NotYetRecorded if an alert that was told from triage's word does not stand there, unless
-    `forsake`: then that alert is left out.
+    `forsake`: then that alert is left out. Unfit if it can never be given back; then nothing is written.
     """
-    with notebook.reading() as n:
-        alerts = alerts_where(n, sa.select(alert).order_by(alert.c.id))
-        events = events_where(n, sa.select(alert_event).where(alert_event.c.id >= OWN_FROM).order_by(alert_event.c.id))
-        deliveries = deliveries_where(n, sa.true())
-    with ledger.writing(patience_ms=HOME_PATIENCE_MS) as w:
-        back = _Back(w, alerts, forsake=forsake)
-        for event in events:
-            back.event(event)
-        moved = {row.id: there for row in deliveries if (there := back.delivery(row)) is not None}
-    return {own: row for own, row in moved.items() if own >= OWN_FROM}
+    try:
+        with notebook.reading() as n:
+            alerts = alerts_where(n, sa.select(alert).order_by(alert.c.id))
+            events = events_where(n, sa.select(alert_event).order_by(alert_event.c.id))
+            deliveries = deliveries_where(n, sa.true())
+    except Fault as fault:
+        if fault.reason != "ledger-damaged":
+            raise
+        raise Unfit(fault.message) from fault
+    try:
+        with ledger.writing(patience_ms=HOME_PATIENCE_MS) as w:
+            back = _Back(w, alerts, events, forsake=forsake)
+            for event in events:
+                if begun_in_notebook(event.id):
+                    back.event(event)
+            moved = {row.id: there for row in deliveries if (there := back.delivery(row)) is not None}
+    except (sa.exc.IntegrityError, sa.exc.NoResultFound) as error:
+        raise Unfit(type(error).__name__) from error
+    return {own: row for own, row in moved.items() if begun_in_notebook(own)}
 
 
 class _Back:
     """One way back: which alert and event of the ledger is meant by those of the notebook."""
 
-    def __init__(self, w: Connection, alerts: Iterable[AlertRow], *, forsake: bool) -> None:
+    def __init__(
+        self, w: Connection, alerts: Iterable[AlertRow], events: Iterable[AlertEventRow], *, forsake: bool
+    ) -> None:
         self._w = w
+        self._at_ns = {event.id: event.at_ns for event in events}
         self._alerts: dict[int, AlertRow] = {}
         self._rang_anew: set[int] = set()
         self._events: dict[int, int] = {}
         self._own: dict[int, AlertRow] = {}
         for row in alerts:
-            if row.id >= OWN_FROM:
+            if begun_in_notebook(row.id):
                 self._own[row.id] = row
                 self._begin(row, forsake)
             elif (there := alert_by_id(w, row.id)) is not None and there.raised_ns == row.raised_ns:
@@ -304,11 +341,19 @@ class _Back:
     def _event_id(self, event_id: int) -> int:
         return self._events.get(event_id, event_id)
 
+    def _is_event_of(self, there: AlertRow, here_id: int, event_id: int) -> bool:
+        """Whether the ledger has this event. One that was copied is gone where an older backup has been put back."""
+        if here_id != event_id:
+            return True
+        same = (alert_event.c.id == event_id) & (alert_event.c.alert_id == there.id)
+        found = events_where(self._w, sa.select(alert_event).where(same))
+        return [one.at_ns for one in found] == [self._at_ns.get(event_id)]
+
     def delivery(self, row: DeliveryRow) -> DeliveryRow | None:
         """Writes what has become of a message. None for one whose event has no place in the ledger."""
         event_id = self._event_id(row.event_id)
         there = self._alerts.get(row.alert_id)
-        if there is None or event_id >= OWN_FROM:
+        if there is None or not self._is_event_of(there, row.event_id, event_id):
             return None
         values = {
             "state": row.state,

@@ -14,6 +14,7 @@ FULL_BELOW_BYTES: Final = 2**20
 RESERVED_PART: Final = 8
 """Of what is given up, slices leave an eighth alone: the ledger needs it for their alert."""
 LOOK_EVERY_S: Final = 10.0
+_BLOCK_BYTES: Final = 512
 
 
 class Ballast:
@@ -22,13 +23,21 @@ class Ballast:
     def __init__(self, path: Path, size: int) -> None:
         """`size` in bytes: best a whole head CT and its alert."""
         self._path = path
+        self._draft = path.with_suffix(".tmp")
         self._size = size
         self._looked_s = float("-inf")
+        self._made = False  # by this program: some file systems never say that they have given blocks
 
     @property
     def given_up(self) -> bool:
         """It is not there: the disk is full, or has been."""
         return not self._path.exists()
+
+    @property
+    def _is_whole(self) -> bool:
+        """Its blocks are given to it: a copy that was put back from a backup may have none."""
+        found = self._path.stat()
+        return found.st_size == self._size <= found.st_blocks * _BLOCK_BYTES
 
     def keep(self, now: Now) -> None:
         """Makes it where it is missing and the disk has room for it once more beside. Looks now and then."""
@@ -36,7 +45,7 @@ class Ballast:
             return
         self._looked_s = now.monotonic_s
         try:
-            if self.given_up and self.free_bytes() >= 2 * self._size:
+            if (self.given_up or not (self._made or self._is_whole)) and self.free_bytes() >= 2 * self._size:
                 self._make()
         except OSError as error:
             log.warning("the ballast could not be made", extra={"facts": {"said": error.strerror}})
@@ -50,7 +59,10 @@ class Ballast:
     def give_up_if_full(self, needed: int = FULL_BELOW_BYTES) -> bool:
         """Deletes it if the disk has no room for so many bytes. Returns whether that has made room."""
         try:
-            if self.given_up or self.free_bytes() >= max(needed, FULL_BELOW_BYTES):
+            if self.free_bytes() >= max(needed, FULL_BELOW_BYTES):
+                return False
+            self._draft.unlink(missing_ok=True)  # of a program that was killed while it made one
+            if self.given_up:
                 return False
             self._path.unlink()
         except OSError as error:
@@ -65,11 +77,11 @@ class Ballast:
         return found.f_bavail * found.f_frsize
 
     def _make(self) -> None:
-        draft = self._path.with_suffix(".tmp")
         try:
-            with open(draft, "wb") as file:
+            with open(self._draft, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self._size)
-            draft.replace(self._path)
+            self._draft.replace(self._path)
+            self._made = True
         except OSError:
-            draft.unlink(missing_ok=True)
+            self._draft.unlink(missing_ok=True)
             raise

@@ -30,7 +30,9 @@ class SeriesCase:
     arrivals_s: list[float] = field(default_factory=list)
     failed: dict[int, int] = field(default_factory=dict)  # times that the engine did not answer, by slice
     failed_s: float = float("-inf")  # when it last did not
-    suspected: set[int] = field(default_factory=set)  # slices that a backend found positive whose scores are forgotten
+    turn: int = 0  # in which the engine was last asked for a slice of it
+    reread: set[int] = field(default_factory=set)  # slices whose scores were forgotten: another backend reads them anew
+    suspected: set[int] = field(default_factory=set)  # those of them that were positive
     handed_over: bool = False  # to the fast backend, because the spare did not answer
     revisions: int = 0  # final readings so far
     standing: SeriesStanding | None = None  # of the last final reading

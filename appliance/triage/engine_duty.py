@@ -1,6 +1,5 @@
 """Who reads now: brings the fast backend up beside the spare, sees it fail, and has the spare read meanwhile."""
 
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Set
@@ -21,6 +20,7 @@ from appliance.core.engine_duty import (
 from appliance.core.errors import Fault
 from appliance.core.times import NS_PER_S, Now
 from appliance.inference.backend import Backend, BackendLost, ProcessBackend, Starting
+from appliance.inference.choice import Choosing
 from appliance.inference.loading import LoadedEngine
 from appliance.inference.manifest import EngineRefused
 from appliance.inference.plan_files import PlanRefused
@@ -34,6 +34,8 @@ from appliance.triage.technical import TechnicalAlerts
 log = logging.getLogger(__name__)
 
 CHECK_S: Final = 2.0
+WRITE_AGAIN_S: Final = 2.0
+WRITE_PATIENCE_MS: Final = 100  # no slice waits longer for another program that writes
 MOST_OWED: Final = 100  # events that the ledger has not taken
 _SUBJECT: Final = "engine"
 _WRONG: Final = "engine-golden-failed"
@@ -51,21 +53,25 @@ class EngineDuty:
         ledger: Ledger,
         technical: TechnicalAlerts,
         now: Now,
+        choosing: Choosing | None = None,
     ) -> None:
-        """`why`: in words, why the fast one is wanted, or why there is none."""
+        """`why`: in words, why the fast one is wanted, or why there is none. `choosing`: says later whether it is."""
         self.card = spare.card
         self._spare = spare.backend
         self._road = fast
+        self._choosing = choosing
         self._ledger = ledger
         self._technical = technical
         self._starting: Starting | None = None
         self._fast: ProcessBackend | None = None
         self._build: Build | None = None
         self._owed: deque[Callable[[Connection], None]] = deque(maxlen=MOST_OWED)
+        self._write_again_s = float("-inf")
         self._checked_s = now.monotonic_s
         self._spare_test = SelfTest(spare.golden, now.monotonic_s)
         self._fast_test: SelfTest | None = None
-        self._duty = begin(fast_wanted=fast is not None, why=why, now_s=now.monotonic_s)
+        wanted = None if choosing is not None else fast is not None
+        self._duty = begin(fast_wanted=wanted, why=why, now_s=now.monotonic_s)
         technical.mend(_WRONG, _SUBJECT, now, "the engine has passed its test again")
 
     # -- who reads -----------------------------------------------------------------------------------
@@ -126,6 +132,8 @@ class EngineDuty:
         Fault `engine-golden-failed` where the spare answers its test pictures wrongly: the program must begin anew.
         """
         match self._duty.state:
+            case DutyState.CHOOSING:
+                self._choose(now)
             case DutyState.STARTING:
                 self._bring_up(now)
             case DutyState.ON_GPU:
@@ -137,7 +145,7 @@ class EngineDuty:
                     self._move(DutyEvent.DUE, now, why=f"trying again: {self._duty.why}")
         self._test(now, idle=idle)
         self._tell(now)
-        self._catch_up()
+        self._catch_up(now)
 
     def lost(self, fault: Fault, now: Now) -> None:
         """The fast backend did not answer: from now on the spare reads."""
@@ -154,6 +162,12 @@ class EngineDuty:
             self._build = None
 
     # -- coming up ---------------------------------------------------------------------------------------
+
+    def _choose(self, now: Now) -> None:
+        assert self._choosing is not None
+        choice = self._choosing.poll()
+        if choice is not None:
+            self._move(DutyEvent.WANTED if choice.fast else DutyEvent.NOT_WANTED, now, why=choice.why)
 
     def _bring_up(self, now: Now) -> None:
         assert self._road is not None
@@ -287,14 +301,19 @@ class EngineDuty:
             )
 
         self._owed.append(write_it)
-        self._catch_up()
+        self._catch_up(now)
 
-    def _catch_up(self) -> None:
-        with contextlib.suppress(Fault):
+    def _catch_up(self, now: Now) -> None:
+        """A ledger that fails is not tried at each turn: a slice waits for every try."""
+        if now.monotonic_s < self._write_again_s:
+            return
+        try:
             while self._owed:
-                with self._ledger.writing() as write:
+                with self._ledger.writing(patience_ms=WRITE_PATIENCE_MS) as write:
                     self._owed[0](write)
                 self._owed.popleft()
+        except Fault:
+            self._write_again_s = now.monotonic_s + WRITE_AGAIN_S
 
 
 def _code(fault: Fault) -> str:

@@ -4,18 +4,20 @@ Meanwhile the loop goes on with the slices that it has: the bleed may lie in the
 inbox, so no more is ever kept than what these come to.
 """
 
+import contextlib
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.core.alerts import AlertEvent, AlertStatus, ImpossibleEvent, advance, is_news
 from appliance.core.errors import Fault
-from appliance.core.ledger import AlertChange, AlertKey, Judgement
+from appliance.core.ledger import AlertChange, AlertKey, AlertRow, Judgement
 from appliance.core.status import Unrecorded, ledger_facts
 from appliance.core.times import Now
 from appliance.core.words import Level
+from appliance.records.alerts import find_alert
 from appliance.records.judgement import commit_judgement
 from appliance.records.ledger import Ledger
 from appliance.triage.ballast import Ballast
@@ -26,6 +28,7 @@ PATIENCE_MS: Final = 500
 """How long triage waits for others who write: who is kept waiting for an alert waits with it."""
 TRY_EVERY_S: Final = 0.5
 TRY_PATIENCE_MS: Final = 100
+ALERTS_REMEMBERED: Final = 64
 LEDGER_FAULTS: Final = frozenset({"ledger-not-writable", "ledger-damaged"})
 
 
@@ -46,6 +49,7 @@ class Keeping:
         self._ballast = ballast
         self._kept: deque[_Kept] = deque()
         self._owed: deque[Callable[[], object]] = deque()
+        self._seen: OrderedDict[AlertKey, AlertRow | None] = OrderedDict()
         self._tried_s = float("-inf")
         self.fault = ""
         """The reason code of why the ledger cannot be written; empty while it can."""
@@ -62,10 +66,27 @@ class Keeping:
         """The alerts that are kept and that nobody has been told of."""
         return tuple(_unrecorded(one.judgement, one.judgement.alert) for one in self._kept if one.tells)
 
+    def alert(self, key: AlertKey) -> AlertRow | None:
+        """The alert of this key in the ledger; where that cannot even be read, as it was seen last."""
+        try:
+            with self._ledger.reading() as read:
+                self._remember(key, find_alert(read, key))
+        except Fault as fault:
+            if fault.reason not in LEDGER_FAULTS:
+                raise
+        return self._seen.get(key)
+
+    def _remember(self, key: AlertKey, row: AlertRow | None) -> None:
+        self._seen[key] = row
+        self._seen.move_to_end(key)
+        while len(self._seen) > ALERTS_REMEMBERED:
+            self._seen.popitem(last=False)
+
     def standing(self, key: AlertKey, status: AlertStatus | None) -> AlertStatus | None:
         """The status of an alert with what is kept of it, from its status in the ledger."""
         for change, at_ns in self._changes(key):
-            status = advance(status, _event(change, at_ns))
+            with contextlib.suppress(ImpossibleEvent):  # a person has pressed meanwhile
+                status = advance(status, _event(change, at_ns))
         return status
 
     def stands_on(self, key: AlertKey) -> int | None:
@@ -96,11 +117,16 @@ class Keeping:
 
     def _write(self, judgement: Judgement) -> None:
         try:
-            commit_judgement(self._ledger, judgement)
+            self._commit(judgement)
         except Fault as fault:
             if fault.reason not in LEDGER_FAULTS or not self._ballast.give_up_if_full():
                 raise
-            commit_judgement(self._ledger, judgement)
+            self._commit(judgement)
+
+    def _commit(self, judgement: Judgement) -> None:
+        after = commit_judgement(self._ledger, judgement).alert
+        if judgement.alert is not None:
+            self._remember(judgement.alert.key, after)
 
     def failed(self, fault: Fault, now: Now) -> None:
         """The ledger has not taken something. Raises any other fault."""
@@ -137,11 +163,11 @@ class Keeping:
         while self._kept:
             judgement = self._kept[0].judgement
             try:
-                commit_judgement(self._ledger, judgement)
+                self._commit(judgement)
             except ImpossibleEvent as impossible:
                 # A person has pressed meanwhile: what was to happen to the alert cannot any more. All else stands.
                 log.error("what was kept does not fit any more", extra={"facts": {"said": str(impossible)}})
-                commit_judgement(self._ledger, replace(judgement, alert=None))
+                self._commit(replace(judgement, alert=None))
             self._kept.popleft()
 
     def _changes(self, key: AlertKey) -> list[tuple[AlertChange, int]]:

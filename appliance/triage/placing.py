@@ -10,7 +10,7 @@ from appliance.core.ledger import Judgement, SeriesChange
 from appliance.core.times import Now
 from appliance.core.words import SeriesState, SeriesVerdict, StudyState
 from appliance.exams.registry import EXAM, EXAMS
-from appliance.records.ledger import Connection, Ledger
+from appliance.records.ledger import Ledger
 from appliance.records.series import apply_series_change, open_series, update_series_facts
 from appliance.records.slices import forget_scores
 from appliance.records.studies import open_study, reopen_study
@@ -46,19 +46,28 @@ class Placing:
     def reopen(self, study: StudyCase, series: SeriesCase | None, now: Now) -> None:
         """Something of the study has landed: what was closed is awaited again."""
         study.last_landed_s = now.monotonic_s
-        series_was_closed = series is not None and not series.is_open
-        if study.row.state is StudyState.OPEN and not series_was_closed:
+        closed = series if series is not None and not series.is_open else None
+        if study.row.state is StudyState.OPEN and closed is None:
             return
+        strange = closed is not None and self._is_strange(closed)
         with self._ledger.writing() as write:
             if study.row.state is StudyState.CLOSED:
                 reopen_study(write, study.row.id, now.wall_ns)
-                study.row = replace(study.row, state=StudyState.OPEN, closed_ns=None)
-            if series is not None and series_was_closed:
-                apply_series_change(write, SeriesChange(series_id=series.row.id, state=SeriesState.OPEN))
-                series.row = replace(series.row, state=SeriesState.OPEN, closed_ns=None)
-                series.arrivals_s.clear()
-                if series.read_by not in ("", self._engine_sha256) or not self._duty.can_go_on(series.backends):
-                    self._forget(write, series)
+            if closed is not None:
+                apply_series_change(write, SeriesChange(series_id=closed.row.id, state=SeriesState.OPEN))
+                if strange:
+                    forget_scores(write, closed.row.id)
+        # Not before it is committed: a full disk often says so then, and all of it is asked for again.
+        study.row = replace(study.row, state=StudyState.OPEN, closed_ns=None)
+        if closed is not None:
+            closed.row = replace(closed.row, state=SeriesState.OPEN, closed_ns=None)
+            closed.arrivals_s.clear()
+            if strange:
+                self._forget_in_memory(closed)
+
+    def _is_strange(self, series: SeriesCase) -> bool:
+        """A reading never mixes two engines or two backends: slices that another one scored are scored again."""
+        return series.read_by not in ("", self._engine_sha256) or not self._duty.can_go_on(series.backends)
 
     def await_again(self, series: SeriesCase, now: Now) -> None:
         """It was judged without a slice that the engine has answered for now.
@@ -116,15 +125,10 @@ class Placing:
             case.row = replace(case.row, facts=header.series, verdict=verdict, reasons=reasons, may_be_head=may_be_head)
         return case
 
-    def _forget(self, write: Connection, series: SeriesCase) -> None:
-        """A reading never mixes two engines or two backends: slices that another one scored are scored again."""
-        forget_scores(write, series.row.id)
-        self._forget_in_memory(series)
-
     def _forget_in_memory(self, series: SeriesCase) -> None:
-        """What was positive is read anew before all else: an alert that was about to be raised waits for no other slice."""
+        """What was positive is noted: an alert that was about to be raised waits for no other slice."""
         positive = self._duty.card.points.early_pair
-        series.suspected |= {
-            key for key, row in series.slices.items() if row.score and row.score.probabilities[0] >= positive
-        }
+        scored = {key: row.score for key, row in series.slices.items() if row.score is not None}
+        series.reread |= set(scored)
+        series.suspected |= {key for key, score in scored.items() if score.probabilities[0] >= positive}
         series.slices = {key: replace(row, score=None) for key, row in series.slices.items()}

@@ -9,7 +9,7 @@ from functools import partial
 from appliance.core.errors import CannotStart, Fault
 from appliance.core.status import LEDGER_FACT
 from appliance.core.times import Now
-from appliance.inference.choice import Choice, choose
+from appliance.inference.choice import Choosing, choose
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.intake.inbox import Inbox
 from appliance.intake.reader_pool import ReaderPool
@@ -32,6 +32,7 @@ from appliance.triage.ballast import Ballast
 from appliance.triage.cases import OpenCases
 from appliance.triage.engine_duty import EngineDuty
 from appliance.triage.fast_road import FastRoad, fast_road
+from appliance.triage.judge import Judge
 from appliance.triage.keeping import LEDGER_FAULTS, Keeping
 from appliance.triage.landing import Landing
 from appliance.triage.leaving import Leaving
@@ -58,21 +59,26 @@ def make_triage(
     *,
     fast: FastRoad | None = None,
     why: str = "",
+    choosing: Choosing | None = None,
 ) -> Triage:
-    """The parts, put together. Nothing is started yet. `fast`, `why`: the backend beside `engine`, as `EngineDuty`."""
+    """The parts, put together. Nothing is started yet.
+
+    `fast`, `why`, `choosing`: the backend beside `engine`, as `EngineDuty`.
+    """
     shelf = Shelf(settings.store_folder)
     inbox = Inbox(settings.inbox.folder)
     cases = OpenCases(ledger, engine.card)
     technical = TechnicalAlerts(ledger)
     ballast = Ballast(settings.state_folder / BALLAST, settings.ballast_mib * 2**20)
-    duty = EngineDuty(spare=engine, fast=fast, why=why, ledger=ledger, technical=technical, now=moment)
+    duty = EngineDuty(
+        spare=engine, fast=fast, why=why, ledger=ledger, technical=technical, now=moment, choosing=choosing
+    )
     keeping = Keeping(ledger, ballast)
     placing = Placing(ledger=ledger, cases=cases, duty=duty, keeping=keeping)
     landing = Landing(
         inbox=inbox, pool=pool, shelf=shelf, ledger=ledger, placing=placing, technical=technical, ballast=ballast
     )
     return Triage(
-        ledger=ledger,
         shelf=shelf,
         inbox=inbox,
         watcher=watcher,
@@ -84,6 +90,7 @@ def make_triage(
         cases=cases,
         placing=placing,
         duty=duty,
+        judge=Judge(ledger=ledger, keeping=keeping, duty=duty),
         technical=technical,
         keeping=keeping,
         ballast=ballast,
@@ -103,10 +110,9 @@ def run(settings: Settings) -> None:
     except Fault as fault:
         raise CannotStart(f"{fault.message}. Next step: bleedwatch doctor") from None
     try:
-        choice = choose(settings.engine, engine.card.sha256)
         with alone(settings.state_folder, PROGRAM):
             recorded = _record_engine_if_possible(ledger, engine)
-            _run(settings, ledger, engine, choice, stop, manager, recorded=recorded)
+            _run(settings, ledger, engine, stop, manager, recorded=recorded)
     finally:
         engine.backend.close()
         ledger.close()
@@ -156,7 +162,6 @@ def _run(
     settings: Settings,
     ledger: Ledger,
     engine: LoadedEngine,
-    choice: Choice,
     stop: threading.Event,
     manager: ServiceManager,
     *,
@@ -169,13 +174,22 @@ def _run(
         raise CannotStart(f"{settings.inbox.folder} cannot be watched: {error.strerror}") from None
     try:
         with ReaderPool(now().monotonic_s) as pool:
-            fast = fast_road(settings, engine) if choice.fast else None
-            triage = make_triage(settings, ledger, engine, pool, watcher, now(), fast=fast, why=choice.why)
+            triage = make_triage(
+                settings,
+                ledger,
+                engine,
+                pool,
+                watcher,
+                now(),
+                fast=fast_road(settings, engine),
+                why="the program has just begun",
+                choosing=Choosing(partial(choose, settings.engine, engine.card.sha256)),
+            )
             if not recorded:
                 triage.keeping.owe(partial(_record_engine, ledger, engine), now())
             try:
                 triage.start(now())
-                facts = {"engine": engine.card.version, "backend": engine.backend.name, "why": choice.why}
+                facts = {"engine": engine.card.version, "backend": engine.backend.name}
                 log.info("watching", extra={"facts": facts})
                 beat = _beat(settings, engine, triage, manager)
                 run_ticks(

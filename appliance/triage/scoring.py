@@ -4,6 +4,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -42,9 +43,9 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """A slice whose turn may come. `rank`: the least comes first."""
+    """A slice whose turn may come. `rank`: the least comes first. No alert hangs on it; then as `_rank`."""
 
-    rank: tuple[bool, int]
+    rank: tuple[bool, bool, int, int]
     study: StudyCase
     series: SeriesCase
     row: SliceRow
@@ -63,6 +64,7 @@ class _Asked:
 class _Pace:
     """When the engine is asked."""
 
+    turn: int = 0
     now_s: float = float("-inf")  # of the last turn
     engine_again_s: float = float("-inf")
     engine_rests: bool = False
@@ -123,13 +125,16 @@ class Scoring:
         return [row for row in self.owed_of(series) if not self._landing.is_restoring(row)]
 
     def most_urgent(self, now: Now) -> list[Scored]:
-        """Scores the slice that matters most, of the exam that an alert hangs on, else the one that landed first.
+        """Scores the slice that matters most: of the exam that an alert hangs on, else of the series that waits longest.
 
         Those that wait behind it are scored with it, as far as its backend takes them at once.
         """
         self._pace.now_s = now.monotonic_s
         self._pace.engine_rests = now.monotonic_s < self._pace.engine_again_s
         chosen, backend = self._chosen()
+        self._pace.turn += 1
+        for owed in chosen:
+            owed.series.turn = self._pace.turn
         asked = [asked for owed in chosen if (asked := self._prepared(owed, now)) is not None]
         if not asked or backend is None:
             return []
@@ -141,24 +146,26 @@ class Scoring:
         if not queues:
             return [], None
         backend, (urgent, *_) = min(queues, key=lambda queue: queue[1][0].rank)
-        calm, _ = urgent.rank
+        calm = urgent.rank[0]
         if not calm or backend.max_batch == 1:
             return [urgent], backend
         together = sorted((one for of, owed in queues if of is backend for one in owed), key=lambda one: one.rank)
         return together[: backend.max_batch], backend
 
     def _queues(self) -> Iterator[tuple[Backend, list[_Owed]]]:
-        """Of each series that waits its backend, and its first slices."""
+        """Of each series that waits its backend, and its first slices: what nobody has read yet before what is read anew."""
         for study in self._open_studies():
             for series in study.series.values():
-                rows = self._at_hand(series)
-                backend = self._duty.backend_of(series.backends) if rows else None
+                ranked = sorted(self._at_hand(series), key=partial(_rank, series))
+                backend = self._duty.backend_of(series.backends) if ranked else None
                 if backend is None:
                     continue
-                # An alert may hang on it: it waits for no other to be made ready.
-                urgent = self._urgent_of(series, rows)
-                first = rows[: backend.max_batch] if urgent is None else [urgent]
-                yield backend, [_Owed((urgent is None, row.landed_ns), study, series, row) for row in first]
+                urgent = self._urgent_of(series, ranked)
+                if urgent is not None:  # an alert may hang on it: it waits for no other to be made ready
+                    yield backend, [_Owed((False, *_rank(series, urgent)), study, series, urgent)]
+                else:
+                    first = ranked[: backend.max_batch]
+                    yield backend, [_Owed((True, *_rank(series, row)), study, series, row) for row in first]
 
     def _urgent_of(self, series: SeriesCase, rows: Sequence[SliceRow]) -> SliceRow | None:
         """The slice that an alert may hang on, while nobody has been told of a CRITICAL.
@@ -253,3 +260,11 @@ class Scoring:
                 self._placing.hand_over(one.series)
         elif self._failures_in_row >= ENGINE_TRIES:
             self._technical.make_blind("engine-fault", "engine", now)  # nobody reads
+
+
+def _rank(series: SeriesCase, row: SliceRow) -> tuple[bool, int, int]:
+    """It is read anew; the turn in which its series was last asked for; when it landed.
+
+    Series take turns: a thin one of 300 slices that lands at once does not keep the next patient waiting.
+    """
+    return row.id in series.reread, series.turn, row.landed_ns

@@ -67,6 +67,7 @@ def test_every_state_leads_to_the_card_or_wants_none() -> None:
     """From nowhere but SPARE_ONLY is the card given up for ever."""
     leads_on = {start: {end for (state, _), end in NEXT.items() if state is start} for start in DutyState}
     leads_on[DutyState.STARTING] |= set(AFTER_REFUSED.values())
+    assert begin(fast_wanted=None, why="", now_s=0.0).state is DutyState.CHOOSING
     for start in set(DutyState) - {DutyState.SPARE_ONLY}:
         reached, grown = {start}, True
         while grown:

@@ -75,6 +75,14 @@ def test_each_bound_is_named_when_it_breaks(answers: Answers) -> None:
     assert any(said.startswith("what is hot in the heat maps agrees by") for said in why)
 
 
+@pytest.mark.parametrize("index", [(n, label) for n in range(SLICES) for label in range(6)])
+def test_every_label_of_every_slice_is_held(answers: Answers, index: tuple[int, int]) -> None:
+    even = replace(answers, logits=np.zeros((SLICES, 6), np.float32))
+    lone = replace(EXAM, counting=(index[0],), positions_mm=(0.0,))
+    why = compare(even, with_logit(even, 0.06, index), [lone], RULE)["why"]
+    assert [said.split(" is ")[0] for said in why] == ["a logit", "a slice's probability", "an exam's probability"]
+
+
 @pytest.mark.parametrize("label", range(6))
 def test_the_map_of_every_label_is_held(answers: Answers, label: int) -> None:
     heat = answers.heat.copy()

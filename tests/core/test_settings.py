@@ -159,7 +159,7 @@ def test_the_engines_lines_that_init_shows_are_settings_too() -> None:
         ('plans = "plans"', "engine.plans must be a whole path that begins with /"),
         ('python = "python3"', "engine.python must be a whole path that begins with /"),
         ("max_batch = 0", "engine.max_batch should be greater than or equal to 1"),
-        ("deadline_s = 10", "engine.deadline_s should be less than or equal to 3"),
+        ("deadline_s = 10", "engine.deadline_s should be less than or equal to 2"),
     ],
 )
 def test_faults_of_the_engine_are_told_in_words_with_their_line(more: str, said: str) -> None:

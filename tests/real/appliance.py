@@ -11,6 +11,7 @@ from appliance.core.engine import Points
 from appliance.core.ledger import AlertEventRow, AlertRow, FileRow, ReadingRow, SeriesRow, SliceRow, StudyRow
 from appliance.core.times import Now
 from appliance.core.words import FileVerdict
+from appliance.inference.choice import Choosing
 from appliance.inference.loading import LoadedEngine
 from appliance.intake.reader_pool import ReaderPool
 from appliance.intake.watch import Watcher
@@ -94,6 +95,7 @@ class Box:
         self.engine = engine
         self.clock = clock
         self.fast: FastRoad | None = None
+        self.choosing: Choosing | None = None
         self.watcher: Watcher | None = None
         self._readers = readers
         self._watched = watched
@@ -117,6 +119,7 @@ class Box:
             self.clock.now(),
             fast=self.fast,
             why="a test",
+            choosing=self.choosing,
         )
         self.triage.start(self.clock.now())
 

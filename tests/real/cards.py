@@ -48,10 +48,12 @@ class Card:
     refuses: Exception | None = None  # what its next start comes to
     breaks: Fault | None = None  # what its next answer comes to
     breaks_after: int = 0  # pictures that it answers before that
+    knows: set[int] | None = None  # the only pictures that it answers for, by their hash
     is_dead: bool = False  # its process is gone, and nobody has asked it yet
     starts: int = 0
     closed: int = 0
     sizes: list[int] = field(default_factory=list)
+    answered: set[int] = field(default_factory=set)
 
     def poll(self, now_s: float) -> "Card | None":
         if self.refuses is not None:
@@ -72,6 +74,10 @@ class Card:
         self.breaks_after = max(0, self.breaks_after - len(images))
         if self.breaks is not None and self.breaks_after == 0:
             raise self.breaks
+        asked = {hash(image.tobytes()) for image in images}
+        if self.knows is not None and not asked <= self.knows:
+            raise Fault("engine-fault", "it answered with no number")
+        self.answered |= asked
         self.sizes.append(len(images))
         return [self.within.run(image[None]) for image in images]
 

@@ -27,6 +27,7 @@ class Served:
     silent: set[str] = field(default_factory=set)
     facts: dict[str, str | int | float] = field(default_factory=dict)  # of triage
     unrecorded: tuple[Unrecorded, ...] = ()
+    triage_quiet_s: float = 0.0  # since triage has written its status file
     began_ns: int = field(default_factory=time.time_ns)
     stop: threading.Event = field(default_factory=threading.Event)
     started: threading.Event = field(default_factory=threading.Event)
@@ -43,7 +44,7 @@ class Served:
             program=program,
             pid=1,
             started_ns=self.began_ns,
-            beat_monotonic_s=time.monotonic(),
+            beat_monotonic_s=time.monotonic() - (self.triage_quiet_s if program == "triage" else 0.0),
             ready=True,
             facts=self.facts if program == "triage" else {},
             pages=self.pages if program == "dashboard" else (),

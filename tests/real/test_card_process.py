@@ -27,7 +27,7 @@ from tests.conftest import MakeBox
 from tests.phantom_exams import SLICES, series_files
 from tests.real.appliance import KEEN, Box, settings_of, settings_text, with_points
 from tests.real.gpu import FACTS, MAX_BATCH, make_standins, plan_key, put_plan, standin_plan
-from tests.real.test_kill import ROOT, is_ready, keen_engine, triage_running, wait_for
+from tests.real.test_kill import ROOT, keen_engine, triage_running, wait_for
 
 CARD = f"tensorrt {FACTS['tensorrt']} fp32 {FACTS['name']}"
 START_S = 120.0
@@ -63,6 +63,16 @@ def children_of(parent: int) -> list[int]:
         if ours and b"appliance.inference.gpu_child" in command:
             found.append(int(folder.name))
     return found
+
+
+def kill_child_of(parent: subprocess.Popen[bytes]) -> int:
+    """Its number. Waits until there is one, as after a loss: whoever kills nobody has tested nothing."""
+    end_s = time.monotonic() + START_S
+    while not (found := children_of(parent.pid)):
+        assert parent.poll() is None and time.monotonic() < end_s, "it starts no child"
+        time.sleep(0.01)
+    os.kill(found[0], signal.SIGKILL)
+    return found[0]
 
 
 # -- a box that a test drives ------------------------------------------------------------------------------
@@ -206,7 +216,7 @@ def until(happened: Callable[[], bool], process: subprocess.Popen[bytes], box: B
 def test_kill_9_of_the_child_again_and_again_while_slices_land(
     make_box: MakeBox, tmp_path: Path, card_is_there: None
 ) -> None:
-    """`auto` finds card, TensorRT and plan. The child is killed three times; the program never stops."""
+    """`auto` finds card, TensorRT and plan. Its child is killed while it serves, as soon as another is there, and idle."""
     engine = keen_engine(tmp_path / "engine")
     files = read_engine(engine)
     put_plan(engine / "plans", standin_plan(files), plan_key(files))
@@ -222,15 +232,19 @@ def test_kill_9_of_the_child_again_and_again_while_slices_land(
         status = json.loads(command("status", "--config", str(config), "--json").stdout)
         assert status["duty"]["state"] == "ON_GPU"
         assert status["engine"]["backend"] == CARD
-        for third in (scan[:10], scan[10:20], scan[20:]):
-            kill_at = chance.randrange(len(third))
-            for number, file in enumerate(third):
+        killed = []
+        for half in (scan[:15], scan[15:]):
+            kill_at = chance.randrange(len(half))
+            for number, file in enumerate(half):
                 box.put(f"IM{file.number:03}", file.data)
                 time.sleep(0.02)
                 if number == kill_at:
-                    for child in children_of(process.pid):
-                        os.kill(child, signal.SIGKILL)
+                    killed.append(kill_child_of(process))
         wait_for(is_read(box, SLICES), process, config)
+        wait_for(lambda: facts(box).get("engine_duty") == "ON_GPU", process, config)
+        killed.append(kill_child_of(process))
+        wait_for(lambda: facts(box).get("engine_duty") == "DEGRADED", process, config)
+        assert len(set(killed)) == 3
         until(lambda: {one.state for one in box.alerts("technical")} == {AlertState.MENDED}, process, box)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -260,7 +274,7 @@ def test_auto_without_a_card_ends_on_the_processor_and_says_so(make_box: MakeBox
     assert doctor.returncode in (0, 1), doctor.stdout  # the machine of the test may have faults of its own
     assert re.search(r"backend: ONNX Runtime reads on the processor: there is no NVIDIA driver here", doctor.stdout)
     with triage_running(config) as process:
-        wait_for(lambda: is_ready(box.settings.runtime_folder, process.pid), process, config)
+        wait_for(lambda: facts(box).get("engine_duty") not in (None, "CHOOSING"), process, config)
         said = facts(box)
         assert said["engine_duty"] == "SPARE_ONLY"
         assert str(said["backend"]).startswith("onnxruntime ")

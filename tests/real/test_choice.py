@@ -1,15 +1,17 @@
 """Which backend the settings come to on a machine, and the words for it."""
 
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from appliance.inference.choice import NEEDED, choose, missing_in
+from appliance.inference.choice import NEEDED, Choice, Choosing, choose, missing_in
 from appliance.inference.driver import Driver, Gpu
 from appliance.inference.loading import LoadedEngine
 from appliance.settings import EngineSettings
+from tests.real.browsing import wait_for
 from tests.real.gpu import plan_key, put_plan
 
 CARD = Gpu(index=0, name="Card 9000", compute_capability="9.0", sm_count=1, memory_bytes=1, uuid="")
@@ -71,3 +73,29 @@ def test_an_interpreter_that_cannot_be_asked(tmp_path: Path) -> None:
     assert "does not say what it has" in missing_in(script(tmp_path / "fails", "exit 3"))
     lacks = [name for name in NEEDED if find_spec(name) is None]
     assert missing_in(Path(sys.executable)) == (f"{sys.executable} lacks {' and '.join(lacks)}" if lacks else "")
+
+
+def test_who_chooses_waits_for_nobody() -> None:
+    """A driver that hangs is asked beside the loop."""
+    goes_on = threading.Event()
+
+    def slow() -> Choice:
+        assert goes_on.wait(60)
+        return Choice(fast=True, why="a card is there")
+
+    choosing = Choosing(slow)
+    assert choosing.poll() is None
+    goes_on.set()
+    wait_for(lambda: choosing.poll() is not None, within_s=60)
+    assert choosing.poll() == Choice(fast=True, why="a card is there")
+
+
+def test_a_choice_that_fails_comes_to_the_processor() -> None:
+    def fails() -> Choice:
+        raise RuntimeError
+
+    choosing = Choosing(fails)
+    wait_for(lambda: choosing.poll() is not None, within_s=60)
+    choice = choosing.poll()
+    assert choice is not None and not choice.fast
+    assert "the choice failed (RuntimeError)" in choice.why

@@ -1,6 +1,7 @@
 """The card on duty and the spare beside it: batches, a loss in the middle of a scan, refused plans, the hourly test."""
 
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -15,12 +16,15 @@ from appliance.core.errors import Fault
 from appliance.core.ledger import EngineEventRow, ReadingRow, SeriesRow
 from appliance.core.words import Finality, Level, Outcome
 from appliance.inference.backend import BackendLost
+from appliance.inference.choice import Choice, Choosing
 from appliance.inference.loading import LoadedEngine
 from appliance.inference.plan_files import PlanRefused
 from appliance.reading.slice_reader import prepare_slice, read_slice, score_slices
 from appliance.records.engines import current_engine, last_golden
+from appliance.records.slices import score_slice
+from appliance.store.shelf import Shelf
 from appliance.triage.plan_build import BUILD_LONGEST_S, PlanBuild
-from appliance.triage.scoring import Scoring
+from appliance.triage.scoring import ENGINE_AGAIN_S, Scoring
 from appliance.triage.self_test import PATIENCE_S, SelfTest
 from tests.conftest import MakeBox
 from tests.phantom_exams import SLICES, series_files, small_exam
@@ -52,6 +56,12 @@ def wrong(head_engine: LoadedEngine) -> Wrong:
 @pytest.fixture
 def card(head_engine: LoadedEngine) -> Card:
     return Card(within=head_engine.backend)
+
+
+@pytest.fixture
+def spare(head_engine: LoadedEngine) -> Card:
+    """A spare that a test can break."""
+    return Card(within=head_engine.backend, name="spare", max_batch=1)
 
 
 def box_with(make_box: MakeBox, engine: LoadedEngine, card: Card, on_refused: OnRefused = OnRefused.FALLBACK) -> Box:
@@ -166,6 +176,32 @@ def test_a_single_slice_waits_for_no_other(make_box: MakeBox, calm: LoadedEngine
     assert who(box) == {NAME}
 
 
+@pytest.mark.parametrize("by_card", [True, False])
+def test_a_backlog_keeps_no_fresh_slice_of_another_exam_waiting(
+    make_box: MakeBox, calm: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch, by_card: bool
+) -> None:
+    """Counted in turns: the series that is being read has one more, then the next patient has one."""
+    box = box_with(make_box, calm, card) if by_card else make_box(engine=calm)
+    if by_card:
+        on_duty(box)
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "backlog", slice(0, 20))
+        land(box, 20)
+    box.tick()
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "fresh", slice(10, 11))
+        land(box, 21)
+    box.tick()
+    _, fresh = box.studies()
+    assert [row.score is not None for row in box.slices(box.series(fresh)[0])] == [True]
+    assert who(box) == {NAME if by_card else calm.backend.name}
+    assert any(row.score is None for row in box.slices())
+    box.work()
+    assert all(row.score is not None for row in box.slices())
+
+
 def test_an_exam_that_an_alert_hangs_on_goes_first_and_alone(
     make_box: MakeBox, head_engine: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +249,28 @@ def test_a_batch_raises_the_alert_that_its_slices_would_have_raised_one_by_one(
     assert early.slices == plain_early.slices < 8
     assert early.probabilities == plain_early.probabilities
     assert early.finding == plain_early.finding
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_spare_reads_while_it_is_asked_whether_a_card_can(
+    make_box: MakeBox, calm: LoadedEngine, card: Card, fast: bool
+) -> None:
+    """The driver may hang for seconds, and a scan be under way."""
+    said = threading.Event()
+
+    def choice() -> Choice:
+        assert said.wait(60)
+        return Choice(fast=fast, why="it was asked")
+
+    box = make_box(engine=calm, start=False)
+    box.fast, box.choosing = card.road(calm), Choosing(choice)
+    box.start()
+    send(box, "meanwhile", slice(8, 11))
+    take(box, 3)
+    assert (state(box), who(box), card.starts) == ("CHOOSING", {calm.backend.name}, 0)
+    said.set()
+    box.hear(lambda: state(box) == ("ON_GPU" if fast else "SPARE_ONLY"), within_s=60)
+    assert box.alerts("technical") == []
 
 
 # -- a loss ----------------------------------------------------------------------------------------------
@@ -334,6 +392,22 @@ def test_after_a_restart_without_the_card_open_exams_are_read_anew(
     box.assert_sound()
 
 
+def test_a_restart_tells_of_the_same_loss_no_second_time(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    """While the card is on its way up the fault is not mended yet."""
+    card.refuses = LOST
+    box = box_with(make_box, calm, card)
+    box.tick()
+    assert fault_codes(box) == {FELL_BACK: AlertState.FAULT_UNSEEN}
+    card.refuses, card.is_up = None, False
+    box.restart()
+    box.pass_time(2.0)
+    assert (state(box), fault_codes(box)) == ("STARTING", {FELL_BACK: AlertState.FAULT_UNSEEN})
+    card.is_dead = True
+    box.tick()
+    assert state(box) == "DEGRADED"
+    assert len([event for event in box.events() if event.happening is Happening.RAISED]) == 1
+
+
 def test_a_late_slice_of_an_exam_that_a_lost_card_has_read(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
     box = box_with(make_box, calm, card)
     on_duty(box)
@@ -350,6 +424,23 @@ def test_a_late_slice_of_an_exam_that_a_lost_card_has_read(make_box: MakeBox, ca
     send(fresh, "late")
     fresh.rest()
     assert final(box, series).probabilities == final(fresh, fresh.series()[0]).probabilities
+
+
+def test_an_exam_that_holds_scores_of_both_is_read_anew(make_box: MakeBox, calm: LoadedEngine, card: Card) -> None:
+    """As a crash may leave it: some slices were read anew by the other backend, the rest not yet."""
+    box = box_with(make_box, calm, card)
+    on_duty(box)
+    send(box, "both", slice(0, 29))
+    box.rest()
+    row = box.slices()[3]
+    assert row.score is not None
+    with box.ledger.writing() as write:
+        score_slice(write, row.id, replace(row.score, backend=calm.backend.name), {})
+    assert who(box) == {NAME, calm.backend.name}
+    send(box, "both", slice(29, None))
+    box.rest()
+    assert who(box) == {NAME}
+    assert [(one.revision, one.slices) for one in box.readings(box.series()[0])] == [(1, 29), (2, 30)]
 
 
 def test_a_card_that_keeps_breaking_is_tried_at_growing_pauses(
@@ -400,6 +491,190 @@ def test_a_card_lost_while_the_ledger_cannot_be_written(
     box.assert_sound()
 
 
+def test_what_a_lost_card_found_positive_is_read_anew_before_all_else(
+    make_box: MakeBox, head_engine: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alert was one slice away. It takes the spare two slices, not all that the card had read."""
+    box = box_with(make_box, with_points(head_engine, replace(CALM, early_pair=0.5)), card)
+    on_duty(box)
+    send(box, "near", slice(4, 10), bleeding=True)
+    take(box, 6)
+    send(box, "near", slice(16, 17), bleeding=True)
+    take(box, 7)
+    assert (who(box), box.alerts()) == ({NAME}, [])
+    card.breaks = LOST
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "near", slice(17, 18), bleeding=True)
+        land(box, 8)
+    box.tick()
+    assert (state(box), box.alerts()) == ("DEGRADED", [])
+    box.tick()
+    assert box.alert().level is Level.CRITICAL
+    assert [row.score is not None for row in box.slices()].count(True) == 2
+    box.rest()
+    assert who(box) == {head_engine.backend.name}
+
+
+def test_after_a_loss_new_slices_come_before_those_that_are_read_anew(
+    make_box: MakeBox, calm: LoadedEngine, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the card has read was negative. What it has not read may bleed: of this exam, and of others."""
+    box = box_with(make_box, calm, card)
+    on_duty(box)
+    send(box, "first", slice(0, 5))
+    take(box, 5)
+    card.breaks = LOST
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        for count, (token, index) in enumerate([("first", 5), ("first", 6), ("second", 5)], start=6):
+            send(box, token, slice(index, index + 1))
+            land(box, count)
+    fresh = {row.id for row in box.slices()[5:]} & {row.id for row in box.slices() if row.score is None}
+    box.tick()
+    assert len([row for row in box.slices() if row.score is not None]) == 1, "the spare takes one a turn"
+    for _ in range(2):
+        box.tick()
+    assert {row.id for row in box.slices() if row.score is not None} == fresh
+    box.work()
+    assert all(row.score is not None for row in box.slices())
+
+
+def test_an_exam_that_is_only_listed_still_hangs_on_its_next_slice(
+    make_box: MakeBox, head_engine: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REVIEW makes no sound. The late slice that makes it CRITICAL waits for none of another exam."""
+    box = make_box(engine=with_points(head_engine, replace(CALM, review=1e-9, early_pair=0.5)))
+    send(box, "listed", slice(5, 10), bleeding=True)
+    send(box, "listed", slice(16, 17), bleeding=True)
+    box.pass_time_until(lambda: box.alerts() != [])
+    assert (box.alert().level, box.triage.open_studies) == (Level.REVIEW, 1)
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "calm", slice(8, 12))
+        land(box, 10)
+        send(box, "listed", slice(17, 18), bleeding=True)
+        land(box, 11)
+    box.tick()
+    assert box.alert().level is Level.CRITICAL
+
+
+def test_an_exam_that_has_been_told_of_goes_before_no_other_after_a_restart(
+    make_box: MakeBox, keen: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = make_box(engine=keen)
+    send(box, "told", slice(15, 18), bleeding=True)
+    take(box, 3)
+    assert box.alert().sounds
+    send(box, "told", slice(18, 22), bleeding=True)
+    send(box, "fresh", slice(15, 16))
+    box.restart()
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        land(box, 8)
+    for _ in range(2):  # a turn each
+        box.tick()
+    told, fresh = sorted(box.studies(), key=lambda study: len(box.slices(box.series(study)[0])), reverse=True)
+    assert [row.score is not None for row in box.slices(box.series(fresh)[0])] == [True]
+    assert [row.score is not None for row in box.slices(box.series(told)[0])].count(False) == 3
+
+
+def test_a_spare_that_does_not_answer_hands_its_series_over(
+    make_box: MakeBox, calm: LoadedEngine, spare: Card, card: Card
+) -> None:
+    """Begun by the spare, which fails while the card serves: the card reads it from its beginning."""
+    card.is_up = False
+    box = box_with(make_box, replace(calm, backend=spare), card)
+    send(box, "begun", slice(0, 10))
+    take(box, 10)
+    assert who(box) == {spare.name}
+    card.is_up = True
+    on_duty(box)
+    spare.breaks = Fault("engine-fault", "it answered with no number")
+    send(box, "begun", slice(10, None))
+    box.rest()
+    (series,) = box.series()
+    assert (who(box), final(box, series).backend, final(box, series).slices) == ({NAME}, NAME, SLICES)
+    assert box.study().outcome is Outcome.NO_FINDING
+    assert fault_codes(box) == {"engine-fault": AlertState.MENDED}
+
+
+def test_a_series_is_handed_over_once(make_box: MakeBox, calm: LoadedEngine, spare: Card, card: Card) -> None:
+    """One of its slices nobody answers for. That must not end the card again and again, for all other patients."""
+    card.is_up = False
+    box = box_with(make_box, replace(calm, backend=spare), card)
+    send(box, "odd", slice(0, 5))
+    take(box, 5)
+    card.is_up = True
+    on_duty(box)
+    spare.knows = card.knows = spare.answered | card.answered
+    send(box, "odd", slice(5, 6))
+    land(box, 6)
+    box.rest(at_most_s=900)
+    assert (card.starts, state(box)) == (2, "ON_GPU"), "lost once, and back"
+    assert (who(box), box.study().outcome) == ({spare.name}, Outcome.INCOMPLETE)
+    assert [code for code, _ in box.study().reasons].count("engine-fault") == 1
+
+
+def test_a_box_in_which_nobody_answers_is_blind(make_box: MakeBox, calm: LoadedEngine, spare: Card, card: Card) -> None:
+    box = box_with(make_box, replace(calm, backend=spare), card)
+    on_duty(box)
+    card.breaks, spare.breaks = LOST, Fault("engine-fault", "it answered with no number")
+    send(box, "blind", slice(10, 12))
+    land(box, 2)
+    box.pass_time(5.0)
+    (fault,) = [alert for alert in box.alerts("technical") if alert.key.first == "engine-fault"]
+    assert fault.details["blind"] == "yes"
+    spare.breaks = None
+    box.rest()
+    assert who(box) == {spare.name}
+    assert fault_codes(box)["engine-fault"] is AlertState.MENDED
+
+
+def test_a_slice_that_was_given_up_holds_up_no_other_while_the_ledger_fails(
+    make_box: MakeBox, keen: LoadedEngine, spare: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its series was judged without it. Now it is answered for, nothing can be written, and another patient bleeds."""
+    box = make_box(engine=replace(keen, backend=spare))
+    spare.breaks = Fault("engine-fault", "it did not answer")
+    send(box, "given up", slice(15, 16))
+    box.pass_time_until(lambda: bool(box.studies()) and bool(box.readings(box.series()[0])))
+    spare.breaks = None
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "bleeds", slice(15, 17), bleeding=True)
+        land(box, 3)
+    box.clock.move(ENGINE_AGAIN_S)
+    with held_by_another(box.settings.database):
+        for _ in range(4):
+            box.tick()
+        assert [one.level for one in box.triage.keeping.unrecorded] == [Level.CRITICAL]
+    box.pass_time(3.0)
+    assert len(box.alerts()) == 1
+    box.rest()
+    first, second = box.studies()
+    read = [(one.revision, one.slices) for one in box.readings(box.series(first)[0])]
+    assert read[-1] == (2, 1), "and the slice that was given up has been read"
+    assert box.alerts()[0].study_id == second.id
+    box.assert_sound()
+
+
+def test_values_of_another_shape_are_made_again_and_are_no_fault_of_the_engine(
+    make_box: MakeBox, calm: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = make_box(engine=calm)
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "torn", slice(10, 11))
+        land(box, 1)
+    (row,) = box.slices()
+    Shelf(box.settings.store_folder).put_hounsfield(np.zeros((8, 8), np.int16), row.stored)
+    box.restart()
+    box.work()
+    assert who(box) == {calm.backend.name}
+    assert box.alerts("technical") == []
+
+
 # -- refused plans ---------------------------------------------------------------------------------------
 
 
@@ -426,8 +701,12 @@ def test_fail_lets_nobody_read_and_makes_the_box_blind(make_box: MakeBox, calm: 
     assert fault_codes(box) == {"engine-refused": AlertState.FAULT_UNSEEN}
     box.pass_time(60)
     assert box.study().outcome is None
-    card.refuses = None
+    card.refuses, card.is_up = None, False
     box.clock.move(HOUR_S)
+    box.tick()
+    box.tick()
+    assert (card.starts, state(box)) == (2, "STOPPED"), "nobody reads while it is tried again"
+    card.is_up = True
     box.rest()
     assert box.study().outcome is Outcome.NO_FINDING
     assert fault_codes(box) == {"engine-refused": AlertState.MENDED}
@@ -438,7 +717,9 @@ def test_a_plan_with_wrong_answers_is_refused(make_box: MakeBox, calm: LoadedEng
     box = box_with(make_box, calm, card)
     box.tick()
     assert state(box) == "DEGRADED"
-    assert "wrong answers to its test pictures" in str(box.triage.facts(box.clock.now())["engine_why"])
+    said = box.triage.facts(box.clock.now())
+    assert "wrong answers to its test pictures" in str(said["engine_why"])
+    assert said["engine_retry_s"] == HOUR_S, "a plan does not mend within seconds"
     assert card.closed >= 1
 
 
@@ -570,6 +851,24 @@ def test_a_spare_that_begins_to_answer_wrongly_ends_the_program_and_blinds_the_b
     box.engine = calm
     box.restart()
     assert box.alerts("technical")[0].state is AlertState.MENDED
+
+
+def test_a_live_slice_waits_for_no_test_picture(
+    make_box: MakeBox, calm: LoadedEngine, spare: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are due in the same turn: the slice is asked for, and the picture in the next."""
+    pictures = {hash(image.tobytes()) for image in calm.golden.prepared()[0]}
+    box = make_box(engine=replace(calm, backend=spare))
+    with monkeypatch.context() as held:
+        held.setattr(Scoring, "most_urgent", lambda self, now: [])
+        send(box, "live", slice(10, 11))
+        land(box, 1)
+    box.clock.move(HOUR_S / len(calm.golden) + 1)
+    spare.answered.clear()
+    box.tick()
+    assert (len(spare.answered), spare.answered & pictures) == (1, set())
+    box.tick()
+    assert len(spare.answered & pictures) == 1
 
 
 def test_a_picture_of_the_test_waits_for_slices_but_not_for_ever(calm: LoadedEngine) -> None:

@@ -539,6 +539,8 @@ engine = load_engine(Path(sys.argv[1]))
 gpu = GpuParent(gpu_order(engine.files, engine.golden, Path(sys.argv[2]), json.loads(sys.argv[3])), time.monotonic())
 if sys.argv[4] == "ready":
     until_settled(gpu)
+while sys.argv[4] == "hanging" and gpu._child.wants_to_write:  # it hangs once it has its whole order
+    gpu.poll(time.monotonic())
 print(gpu.pid, flush=True)
 time.sleep(1000)
 """

@@ -17,6 +17,7 @@ from appliance.core.pseudonyms import study_hash
 from appliance.core.status import Unrecorded
 from appliance.core.words import Finality, Level
 from appliance.courier.courier import LEDGER_FAULT, REST_AFTER_FAULT_S
+from appliance.courier.lookout import LEDGER_QUIET_S
 from appliance.records.alerts import events_after, existing_alert, raise_alert
 from appliance.records.check import check
 from appliance.records.ledger import Ledger
@@ -169,6 +170,7 @@ def test_a_courier_that_is_killed_while_it_gives_its_notebook_back_records_nothi
         box.settle(made, after_s=3.0)
         kept = [(one, one.read_bytes()) for one in box.notebook.parent.glob("courier.notebook*")]
     box.settle(made, after_s=1.1)
+    box.settle(made, after_s=LEDGER_QUIET_S)
     made.close()
     with ledger.reading() as r:
         recorded = events_after(r, 0, 100)
@@ -243,6 +245,7 @@ def test_that_the_box_cannot_write_is_told_while_it_cannot_and_stands_in_the_led
     empty(disk)
     for _ in range(3):
         box.settle(made, after_s=1.1)
+    box.settle(made, after_s=LEDGER_QUIET_S)
     with on_disk.reading() as r:
         technical = [one for one in events_after(r, 0, 100) if existing_alert(r, one.alert_id).level is Level.TECHNICAL]
         assert {existing_alert(r, one.alert_id).key.first for one in technical} == {"ledger-not-writable"}
@@ -277,6 +280,8 @@ def test_what_triage_could_not_record_is_told_and_when_it_is_recorded_not_told_a
     assert b"HOSTILE" not in message.payload
     alert = raised(ledger, study, at_ns)
     box.unrecorded = ()
+    box.settle(made, after_s=0.3)
+    assert len(pager.received) == 1, "its own row is seen before the notebook is given back"
     box.settle(made, after_s=1.1)
     (told,) = messages(ledger, alert.id)
     assert (told.state, told.idempotency_key) == ("DONE", message.key)

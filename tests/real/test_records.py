@@ -1,10 +1,10 @@
 """The ledger on real files: its form, its transactions, and what comes back of what was written."""
 
-import os
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -247,9 +247,23 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["upgrade", "Ledger.open"])
-def test_a_folder_that_may_not_be_written_is_named(ledger_path: Path, call: str) -> None:
-    """In a process of its own, because root may write everywhere."""
-    folder = ledger_path.parent
+def test_a_folder_that_may_not_be_written_is_named(migrated: Path, call: str) -> None:
+    """In a process of its own, because root may write everywhere.
+
+    Below no folder of the test's, which that process may not enter: other runs use their parents at the same time.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ledger_path = Path(shutil.copy(migrated, folder / "ledger.db"))
+        ledger_path.chmod(0o644)
+        folder.chmod(0o555)
+        ran = _run_as_nobody(call, ledger_path)
+    assert ran.stderr == ""
+    assert str(folder) in ran.stdout
+    assert "not writable. Next step" in ran.stdout
+
+
+def _run_as_nobody(call: str, ledger_path: Path) -> subprocess.CompletedProcess[str]:
     program = (
         "import os, sys, pathlib\n"
         "from appliance.core.errors import CannotStart\n"
@@ -259,22 +273,9 @@ def test_a_folder_that_may_not_be_written_is_named(ledger_path: Path, call: str)
         f"try: {call}(pathlib.Path(sys.argv[1]))\n"
         "except CannotStart as error: print(error)\n"
     )
-    reached = [
-        parent for parent in ledger_path.parents if parent.stat().st_uid == os.getuid() and parent != Path("/tmp")
-    ]
-    modes = {parent: stat.S_IMODE(parent.stat().st_mode) for parent in reached}
-    try:
-        for parent in reached:
-            parent.chmod(0o555)
-        ran = subprocess.run(
-            [sys.executable, "-c", program, str(ledger_path)], capture_output=True, text=True, timeout=60, check=False
-        )
-    finally:
-        for parent, mode in modes.items():
-            parent.chmod(mode)
-    assert ran.stderr == ""
-    assert str(folder) in ran.stdout
-    assert "not writable. Next step" in ran.stdout
+    return subprocess.run(
+        [sys.executable, "-c", program, str(ledger_path)], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 # --- transactions ---------------------------------------------------------------------------------------------------

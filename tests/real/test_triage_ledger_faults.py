@@ -1,5 +1,6 @@
 """Triage while the ledger cannot be written or the disk is full: the bleed is found, told of, and recorded in the end."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,16 +9,24 @@ import numpy as np
 import pytest
 
 from appliance.core.alerts import Happening
+from appliance.core.errors import Fault
 from appliance.core.words import FileVerdict, Finality, Level, Outcome, StudyState
 from appliance.inference.loading import LoadedEngine
 from appliance.phantoms.dicom import PhantomFile
+from appliance.processes.clock import now
 from appliance.records.check import check
+from appliance.records.engines import last_golden
 from appliance.records.files import verdict_sums
-from appliance.records.ledger import Ledger
+from appliance.records.ledger import Connection, Ledger
 from appliance.records.slices import forget_scores
+from appliance.records.studies import study_events_of
+from appliance.triage.ballast import Ballast
+from appliance.triage.engine_duty import WRITE_AGAIN_S, EngineDuty
+from appliance.triage.self_test import EVERY_S
+from appliance.triage.technical import TechnicalAlerts
 from tests.conftest import MakeBox
 from tests.phantom_exams import series_files, small_exam
-from tests.real.appliance import BALLAST_MIB, CALM, KEEN, Box, settings_of, with_points
+from tests.real.appliance import BALLAST_MIB, CALM, KEEN, SWEEP_AND_SECOND_LOOK_S, Box, settings_of, with_points
 from tests.real.couriers import PAGE, all_at_once, messages, wait_until, webhook
 from tests.real.couriers import Box as Surroundings
 from tests.real.gateways import open_gateway
@@ -100,6 +109,133 @@ def test_killed_with_an_alert_that_is_not_recorded_it_finds_the_bleed_again(
     box.rest()
     assert [event.sounds for event in box.events() if event.alert_id == box.alert().id] == [True, False]
     box.assert_sound(*(file.data for file in bleeding_first()[:-1]))
+
+
+def fails(*_: object, **__: object) -> None:
+    raise Fault("ledger-damaged", "SQLite: SQLITE_CORRUPT")
+
+
+def test_a_bleed_is_found_while_the_ledger_cannot_even_be_read(
+    calm_box: Box, head_engine: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = calm_box
+    unread(box, head_engine)
+    box.restart()
+    study_id = box.study().id
+    with monkeypatch.context() as patched:
+        for name in ("reading", "writing"):
+            patched.setattr(box.ledger, name, fails)
+        told_of(box)
+        (told,) = box.triage.keeping.unrecorded
+        assert (told.level, told.study_id) == (Level.CRITICAL, study_id)
+    box.rest()
+    assert [event.sounds for event in box.events() if event.alert_id == box.alert().id] == [True, False]
+    box.assert_sound(*(file.data for file in bleeding_first()[:-1]))
+
+
+def test_an_alert_that_stands_is_not_raised_anew_while_the_ledger_cannot_be_read(
+    calm_box: Box, head_engine: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = calm_box
+    unread(box, head_engine)
+    box.restart()
+    while not box.alerts():  # not one slice more: nothing is asked of the ledger once the alert is written
+        box.tick()
+    with monkeypatch.context() as patched:
+        for name in ("reading", "writing"):
+            patched.setattr(box.ledger, name, fails)
+        box.pass_time(40)
+        assert box.triage.keeping.unrecorded == ()
+    box.rest()
+    assert [event.sounds for event in box.events() if event.alert_id == box.alert().id] == [True, False]
+
+
+def test_what_becomes_of_the_engine_does_not_make_each_slice_wait_for_a_ledger_that_is_held(
+    ledger: Ledger, head_engine: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = now()
+    duty = EngineDuty(
+        spare=head_engine, fast=None, why="a test", ledger=ledger, technical=TechnicalAlerts(ledger), now=at
+    )
+    tried = 0
+
+    def held(**_: object) -> None:
+        nonlocal tried
+        tried += 1
+        raise Fault("ledger-not-writable", "SQLite: SQLITE_BUSY")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "writing", held)
+        for _ in range(len(head_engine.golden)):  # a whole round of test pictures, which is an event
+            at = at.plus(EVERY_S)
+            duty.tick(at, idle=True)
+        assert tried == 1
+        for _ in range(20):
+            duty.tick(at.plus(1.0), idle=False)
+        assert tried == 1
+    duty.tick(at.plus(WRITE_AGAIN_S), idle=False)
+    with ledger.reading() as r:
+        assert last_golden(r) is not None
+
+
+def test_a_late_slice_whose_study_cannot_be_opened_again_at_the_commit_is_read_in_the_end(
+    calm_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full says so when a transaction is committed, after all its statements have passed."""
+    box = calm_box
+    *first, late = bleeding_first()
+    land(box, first)
+    box.rest()
+    assert box.study().state is StudyState.CLOSED
+    writing = box.ledger.writing
+
+    @contextlib.contextmanager
+    def full(**more: int) -> Iterator[Connection]:
+        with writing(**more) as write:
+            yield write
+            raise Fault("ledger-not-writable", "SQLite: SQLITE_FULL")
+
+    box.put("late", late.data)
+    with monkeypatch.context() as patched:
+        patched.setattr(box.ledger, "writing", full)
+        box.pass_time(2 * SWEEP_AND_SECOND_LOOK_S)
+        assert len(box.slices()) == len(first)
+    box.rest()
+    assert (len(box.slices()), box.study().state) == (30, StudyState.CLOSED)
+    assert all(one.score is not None for one in box.slices())
+    with box.ledger.reading() as r:
+        happened = [one.happening.value for one in study_events_of(r, box.study().id)]
+    assert happened == ["OPENED", "CLOSED", "REOPENED", "CLOSED"]
+    box.assert_sound(*(file.data for file in bleeding_first()))
+
+
+# -- the ballast ---------------------------------------------------------------------------------------
+
+
+def test_a_ballast_without_blocks_is_made_anew_once(tmp_path: Path) -> None:
+    place, at = tmp_path / "ballast", now()
+    with open(place, "wb") as copied:
+        copied.truncate(2**20)
+    assert place.stat().st_blocks == 0
+    Ballast(place, 2**20).keep(at)
+    assert place.stat().st_blocks * 512 >= 2**20
+
+
+def test_a_ballast_of_another_size_is_made_anew(tmp_path: Path) -> None:
+    place = tmp_path / "ballast"
+    Ballast(place, 2**20).keep(now())
+    Ballast(place, 2**21).keep(now())
+    assert place.stat().st_size == 2**21
+
+
+def test_a_ballast_that_was_half_made_leaves_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", mib=4) as disk:
+        half = disk / "ballast.tmp"
+        half.write_bytes(b"x" * 2**20)
+        fill(disk)
+        ballast = Ballast(disk / "ballast", 2**20)
+        ballast.give_up_if_full()
+        assert not half.exists() and ballast.free_bytes() >= 2**20
 
 
 @pytest.fixture

@@ -81,3 +81,15 @@ def test_another_alert_of_the_study_that_rang_before_does_not_hide_it(
     with station(browser, board.address) as page:
         board.unrecorded = (unrecorded_of(study),)
         page.wait_for_selector(f"#bands [data-key=unrecorded-{study.study_id}]")
+
+
+def test_of_a_triage_that_has_died_the_bleed_stays_and_its_word_on_the_ledger_goes(
+    browser: Any, board: Served, scene: Scene
+) -> None:
+    study = scene.study("PHANTOM^ONE", number=1, before_s=30.0)
+    with station(browser, board.address) as page:
+        board.facts, board.unrecorded = {"ledger": "ledger-not-writable"}, (unrecorded_of(study),)
+        page.wait_for_selector("#bands [data-key=ledger-not-writable]")
+        board.triage_quiet_s = 60.0
+        page.wait_for_selector("#bands [data-key=ledger-not-writable]", state="detached")
+        assert page.locator(f"#bands [data-key=unrecorded-{study.study_id}]").count() == 1
