@@ -4,7 +4,6 @@ Runs on Python 3.10; the standard library and numpy alone.
 """
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -178,12 +177,11 @@ def onnxruntime_session(programme: Programme) -> Any:
     """A session of the FP32 graph with one thread, None where ONNX Runtime or that graph is not here."""
     if "fp32" not in programme.jobs:
         return None
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it is loaded: nothing is sent that nobody has asked for
     try:
-        import onnxruntime
+        from appliance.inference.runtime import ort
     except ImportError:
         return None
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    return onnxruntime.InferenceSession(programme.jobs["fp32"].graph, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(programme.jobs["fp32"].graph, options, providers=["CPUExecutionProvider"])
