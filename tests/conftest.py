@@ -15,6 +15,7 @@ from appliance.records.ledger import Ledger
 from appliance.records.upgrade import upgrade
 from tests.real.appliance import BALLAST_MIB, ENGINE, Box, Clock, settings_of
 from tests.real.browsing import Browsers, browsers
+from tests.real.gateways import Gateway, open_gateway
 from tests.real.programs import Programs
 from tests.real.scenes import Scene
 
@@ -165,3 +166,10 @@ def make_programs(tmp_path: Path, migrated: Path) -> Iterator[MakePrograms]:
     yield make
     for one in started:
         one.end()
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    """A gateway on loopback that takes every message."""
+    with open_gateway() as opened:
+        yield opened

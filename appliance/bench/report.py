@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from appliance.bench.document import conditions_said
 from appliance.bench.drawings import histogram, waterfall
 from appliance.bench.table import COUNTED_FROM, cells, floor_words, machine_line, number
+from appliance.evaluation.page import pages_in
 
-_PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
+_PAGES = pages_in(Path(__file__).parent)
 
 
 def page_of(document: Mapping[str, Any]) -> str:

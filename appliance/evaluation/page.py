@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -12,9 +12,16 @@ from appliance.evaluation.drawings import calibration, forest, roc, steps
 from appliance.evaluation.sheet import Tile
 from appliance.evaluation.table import area_said, place_lines, share_said
 
-_PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
+_HERE: Final = Path(__file__).parent
+
+
+def pages_in(folder: Path) -> Environment:
+    """The templates of a folder, in the frame that all reports share. A page needs nothing from anywhere."""
+    loader = FileSystemLoader([folder, _HERE])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+_PAGES = pages_in(_HERE)
 
 
 def page_of(summary: Mapping[str, Any], sheet: Mapping[str, Sequence[Tile]]) -> str:

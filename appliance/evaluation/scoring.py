@@ -135,14 +135,8 @@ def _answer(picture: Picture, score: SliceScore, files: FileReader) -> ImageAnsw
     except BadPicture as bad:
         mask_error = str(bad)
     peak_xy = None if score.peak_rc is None else picture.stored(score.peak_rc)
-    return ImageAnswer(
-        number=row.number,
-        path=row.path,
-        patient=row.patient,
-        stack=row.stack,
-        truth=row.truth,
-        groups=row.groups,
-        slice_index=row.slice_index,
+    return replace(
+        _unanswered(row, ""),
         mask_error=mask_error,
         probabilities=score.probabilities,
         peak_xy=peak_xy,

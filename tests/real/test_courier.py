@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,12 +44,6 @@ from tests.real.gateways import Gateway, open_gateway
 from tests.real.scenes import Scene, step
 
 NAME = "HOSTILE^<b>NAME</b>"
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with open_gateway() as opened:
-        yield opened
 
 
 def test_a_critical_alert_is_told_once_signed_and_without_a_name(

@@ -94,12 +94,6 @@ class Box:
 
 
 @pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with open_gateway() as opened:
-        yield opened
-
-
-@pytest.fixture
 def box(tmp_path: Path, gateway: Gateway) -> Iterator[Box]:
     for name in ("state", "store", "run", "inbox"):
         (tmp_path / name).mkdir()

@@ -32,15 +32,9 @@ from tests.real.couriers import (
     wait_until,
     webhook,
 )
-from tests.real.gateways import Gateway, open_gateway
+from tests.real.gateways import Gateway
 from tests.real.scenes import Scene
 from tests.real.small_disk import held_by_another
-
-
-@pytest.fixture
-def pager() -> Iterator[Gateway]:
-    with open_gateway() as opened:
-        yield opened
 
 
 @contextmanager
@@ -60,12 +54,12 @@ def unrecorded_of(study_id: int, at_ns: int) -> Unrecorded:
     return Unrecorded(study_id=study_id, happening="RAISED", level="CRITICAL", finality="PROVISIONAL", at_ns=at_ns)
 
 
-def of_alert(pager: Gateway, alert_id: int) -> list[str]:
-    return [one.key for one in pager.received if one.document["alert"] == alert_id]
+def of_alert(gateway: Gateway, alert_id: int) -> list[str]:
+    return [one.key for one in gateway.received if one.document["alert"] == alert_id]
 
 
 def test_a_backup_that_is_put_back_takes_what_it_knows_and_the_alert_is_told_on(
-    ledger_path: Path, tmp_path: Path, pager: Gateway
+    ledger_path: Path, tmp_path: Path, gateway: Gateway
 ) -> None:
     backup = tmp_path / "backup.db"
     with Ledger.open(ledger_path) as lost:
@@ -74,14 +68,14 @@ def test_a_backup_that_is_put_back_takes_what_it_knows_and_the_alert_is_told_on(
         with dbapi2.connect(str(ledger_path)) as of, dbapi2.connect(str(backup)) as to:
             of.backup(to)
         names = ("pager", "lead", "chief")
-        rungs = [(60.0 * n, webhook(pager, name)) for n, name in enumerate(names)]
+        rungs = [(60.0 * n, webhook(gateway, name)) for n, name in enumerate(names)]
         policy = ladder(*rungs, nobody_after_s=1e9, grace_s=1e9)
         killed = box.courier(policy)
         box.settle(killed)
         box.settle(killed, after_s=61.0)
         with held_by_another(ledger_path):
             box.settle(killed, after_s=60.0)
-        assert (len(pager.received), box.notebook.exists()) == (3, True)
+        assert (len(gateway.received), box.notebook.exists()) == (3, True)
     with Ledger.open(backup) as restored:
         after = Box(restored, at=box.at.plus(5.0), pages=(PAGE,), notebook=box.notebook)
         made = after.courier(policy)
@@ -92,16 +86,16 @@ def test_a_backup_that_is_put_back_takes_what_it_knows_and_the_alert_is_told_on(
         with restored.reading() as r:
             assert existing_alert(r, alert.id).sounds
         assert check(restored) == []
-        assert len(of_alert(pager, alert.id)) > 3, "nobody else watched over it"
+        assert len(of_alert(gateway, alert.id)) > 3, "nobody else watched over it"
         made.close()
 
 
 def test_a_notebook_that_breaks_a_rule_of_the_ledger_keeps_nobody_from_being_told(
-    ledger: Ledger, scene: Scene, pager: Gateway
+    ledger: Ledger, scene: Scene, gateway: Gateway
 ) -> None:
     box = Box(ledger)
     alert = box.ring(scene)
-    made = box.courier(all_at_once(webhook(pager), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway), nobody_after_s=1e9))
     with held_by_another(ledger.path):
         box.settle(made)
         with dbapi2.connect(str(box.notebook)) as spoilt:
@@ -114,12 +108,12 @@ def test_a_notebook_that_breaks_a_rule_of_the_ledger_keeps_nobody_from_being_tol
         )
     box.settle(made, after_s=1.1)
     assert not box.notebook.exists()
-    assert set(of_alert(pager, alert.id)) == {messages(ledger, alert.id)[0].idempotency_key}
+    assert set(of_alert(gateway, alert.id)) == {messages(ledger, alert.id)[0].idempotency_key}
     assert len(answers(ledger, alert.id)) == 1
     made.close()
 
 
-def test_a_notebook_of_another_version_is_thrown_away(ledger: Ledger, scene: Scene, pager: Gateway) -> None:
+def test_a_notebook_of_another_version_is_thrown_away(ledger: Ledger, scene: Scene, gateway: Gateway) -> None:
     box = Box(ledger)
     alert = box.ring(scene)
     open_notebook(box.notebook).close()
@@ -127,20 +121,20 @@ def test_a_notebook_of_another_version_is_thrown_away(ledger: Ledger, scene: Sce
         older.execute("PRAGMA user_version = 1")
         older.execute("ALTER TABLE delivery DROP COLUMN last_status")
     with held_by_another(ledger.path):
-        made = box.courier(all_at_once(webhook(pager), nobody_after_s=1e9))
+        made = box.courier(all_at_once(webhook(gateway), nobody_after_s=1e9))
         box.settle(made)
-        assert len(of_alert(pager, alert.id)) == 1
+        assert len(of_alert(gateway, alert.id)) == 1
     box.settle(made, after_s=1.1)
     assert len(answers(ledger, alert.id)) == 1
     made.close()
 
 
 def test_a_notebook_that_cannot_be_opened_for_a_moment_is_kept(
-    ledger: Ledger, scene: Scene, pager: Gateway, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box = Box(ledger)
     alert = box.ring(scene)
-    policy = all_at_once(webhook(pager), nobody_after_s=1e9)
+    policy = all_at_once(webhook(gateway), nobody_after_s=1e9)
     with held_by_another(ledger.path):
         killed = box.courier(policy)
         box.settle(killed)
@@ -156,41 +150,43 @@ def test_a_notebook_that_cannot_be_opened_for_a_moment_is_kept(
         box.settle(made, after_s=1.1)
     box.settle(made, after_s=1.1)
     (told,) = messages(ledger, alert.id)
-    assert {one.key for one in pager.received} == {told.idempotency_key}
+    assert {one.key for one in gateway.received} == {told.idempotency_key}
     assert len(answers(ledger, alert.id)) == 1
     made.close()
 
 
-def test_a_notebook_that_is_damaged_keeps_nobody_from_being_told(ledger: Ledger, scene: Scene, pager: Gateway) -> None:
+def test_a_notebook_that_is_damaged_keeps_nobody_from_being_told(
+    ledger: Ledger, scene: Scene, gateway: Gateway
+) -> None:
     box = Box(ledger)
     box.ring(scene)
-    made = box.courier(all_at_once(webhook(pager), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway), nobody_after_s=1e9))
     with held_by_another(ledger.path):
         box.settle(made)
-        assert len(pager.received) == 1
+        assert len(gateway.received) == 1
         for one in box.notebook.parent.glob("courier.notebook*"):
             one.write_bytes(b"x" * one.stat().st_size)
         box.settle(made, after_s=1.1)
     box.settle(made, after_s=1.1)
     assert not box.notebook.exists() and made.faults == ()
-    assert len({one.key for one in pager.received}) == 1
+    assert len({one.key for one in gateway.received}) == 1
     made.close()
 
 
 def test_a_message_under_way_about_an_alert_that_is_never_recorded_ends_nothing(
-    ledger: Ledger, scene: Scene, pager: Gateway
+    ledger: Ledger, scene: Scene, gateway: Gateway
 ) -> None:
     go = threading.Event()
-    pager.answer = lambda n: (204, {}, 0.0) if n > 1 and go.wait(15) else (503, {}, 0.0)
+    gateway.answer = lambda n: (204, {}, 0.0) if n > 1 and go.wait(15) else (503, {}, 0.0)
     study = scene.study("PHANTOM^TWO", number=2)
     box = Box(ledger, pages=(PAGE,))
-    made = box.courier(all_at_once(webhook(pager, read_timeout_s=20.0), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway, read_timeout_s=20.0), nobody_after_s=1e9))
     box.unrecorded = (unrecorded_of(study.study_id, box.at.wall_ns),)
     box.settle(made)
     box.unrecorded = ()
     box.after(made, 0.1)
     box.after(made, AWAITED_S - 10)
-    wait_until(lambda: len(pager.received) == 2)
+    wait_until(lambda: len(gateway.received) == 2)
     box.after(made, 11.0)
     assert not box.notebook.exists(), "nobody waits for it any more"
     go.set()
@@ -203,15 +199,15 @@ def test_a_message_under_way_about_an_alert_that_is_never_recorded_ends_nothing(
 
 
 def test_an_answer_that_comes_while_the_ledger_cannot_even_be_read_is_recorded_later(
-    ledger: Ledger, scene: Scene, pager: Gateway, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
-    pager.answer = lambda _n: (204, {}, 0.0) if go.wait(15) else (500, {}, 0.0)
+    gateway.answer = lambda _n: (204, {}, 0.0) if go.wait(15) else (500, {}, 0.0)
     box = Box(ledger)
     alert = box.ring(scene)
-    made = box.courier(all_at_once(webhook(pager, read_timeout_s=20.0), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway, read_timeout_s=20.0), nobody_after_s=1e9))
     made.tick(box.at)
-    wait_until(lambda: len(pager.received) == 1)
+    wait_until(lambda: len(gateway.received) == 1)
     with unreadable(ledger, monkeypatch):
         box.at = box.at.plus(1.1)
         made.tick(box.at)
@@ -221,50 +217,50 @@ def test_an_answer_that_comes_while_the_ledger_cannot_even_be_read_is_recorded_l
             made.tick(box.at)
         assert made.record(box.at), "there is no row for its answer yet"
     box.settle(made, after_s=1.1)
-    assert len(pager.received) == 1
+    assert len(gateway.received) == 1
     assert [one.happening for one in answers(ledger, alert.id)] == [Happening.DELIVERED]
     made.close()
 
 
 def test_an_alert_of_the_study_that_rang_before_does_not_hide_what_is_not_recorded(
-    ledger: Ledger, scene: Scene, pager: Gateway
+    ledger: Ledger, scene: Scene, gateway: Gateway
 ) -> None:
     box = Box(ledger, pages=(PAGE,))
     before = box.ring(scene)
     scene.acknowledge(before, "R. Example", before_s=0.0)
-    made = box.courier(all_at_once(webhook(pager), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway), nobody_after_s=1e9))
     box.settle(made)
-    assert pager.received == []
+    assert gateway.received == []
     assert before.study_id is not None
     box.unrecorded = (unrecorded_of(before.study_id, box.at.wall_ns + 1),)
     box.settle(made, after_s=1.1)
-    assert [one.document["recorded"] for one in pager.received] == [False]
+    assert [one.document["recorded"] for one in gateway.received] == [False]
     made.close()
 
 
-def test_what_is_no_critical_is_not_told_before_it_is_recorded(ledger: Ledger, scene: Scene, pager: Gateway) -> None:
+def test_what_is_no_critical_is_not_told_before_it_is_recorded(ledger: Ledger, scene: Scene, gateway: Gateway) -> None:
     study = scene.study("PHANTOM^ONE", number=1)
     box = Box(ledger, pages=(PAGE,))
-    made = box.courier(all_at_once(webhook(pager), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway), nobody_after_s=1e9))
     box.unrecorded = (replace(unrecorded_of(study.study_id, box.at.wall_ns), level="REVIEW"),)
     for _ in range(3):
         box.settle(made, after_s=1.1)
-    assert pager.received == []
+    assert gateway.received == []
     made.close()
 
 
 def test_what_rings_anew_when_the_ledger_is_back_begins_its_steps_anew(
-    ledger: Ledger, scene: Scene, pager: Gateway
+    ledger: Ledger, scene: Scene, gateway: Gateway
 ) -> None:
     """A step that was taken in the notebook for the ringing before says nothing of this one."""
     box = Box(ledger, pages=(PAGE,))
     alert = box.ring(scene)
-    rungs = [(0.0, webhook(pager, "pager")), (60.0, webhook(pager, "lead"))]
+    rungs = [(0.0, webhook(gateway, "pager")), (60.0, webhook(gateway, "lead"))]
     made = box.courier(ladder(*rungs, nobody_after_s=1e9, grace_s=1e9))
     box.settle(made)
     with held_by_another(ledger.path):
         box.settle(made, after_s=61.0)
-        assert len(pager.received) == 2
+        assert len(gateway.received) == 2
     with ledger.writing() as w:
         append_event(w, alert.id, Happening.ACKNOWLEDGED, at_ns=box.at.wall_ns, by="R. Example", details={})
         raise_alert(
@@ -273,17 +269,17 @@ def test_what_rings_anew_when_the_ledger_is_back_begins_its_steps_anew(
         )  # fmt: skip
     box.settle(made, after_s=1.1)
     assert steps_taken(ledger, alert.id) == []
-    assert len(pager.received) == 3
+    assert len(gateway.received) == 3
     box.settle(made, after_s=61.0)
     assert steps_taken(ledger, alert.id) == [("Lead", "time")]
-    assert len(pager.received) == len({one.key for one in pager.received}) == 4
+    assert len(gateway.received) == len({one.key for one in gateway.received}) == 4
     assert check(ledger) == []
     made.close()
 
 
-def test_a_fault_that_somebody_else_has_mended_meanwhile_is_mended_once(ledger: Ledger, pager: Gateway) -> None:
+def test_a_fault_that_somebody_else_has_mended_meanwhile_is_mended_once(ledger: Ledger, gateway: Gateway) -> None:
     box = Box(ledger, pages=(PAGE,))
-    made = box.courier(all_at_once(webhook(pager), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway), nobody_after_s=1e9))
     box.settle(made)
     box.down = {"triage"}
     for _ in range(20):
@@ -304,30 +300,30 @@ def test_a_fault_that_somebody_else_has_mended_meanwhile_is_mended_once(ledger: 
 
 
 def test_who_answers_on_a_page_ends_the_telling_from_the_notebook_and_what_he_says_is_not_kept_there(
-    ledger: Ledger, scene: Scene, pager: Gateway
+    ledger: Ledger, scene: Scene, gateway: Gateway
 ) -> None:
     box = Box(ledger, pages=(PAGE,))
     alert = box.ring(scene)
     other = scene.study("PHANTOM^TWO", number=2)
-    made = box.courier(ladder((0.0, webhook(pager)), repeat_s=60.0, nobody_after_s=1e9, grace_s=1e9))
+    made = box.courier(ladder((0.0, webhook(gateway)), repeat_s=60.0, nobody_after_s=1e9, grace_s=1e9))
     box.unrecorded = (unrecorded_of(other.study_id, box.at.wall_ns),)
     box.settle(made)
-    assert len(of_alert(pager, alert.id)) == 1 and len(pager.received) == 2
+    assert len(of_alert(gateway, alert.id)) == 1 and len(gateway.received) == 2
     note = {"note": "HOSTILE^NAME has been seen"}
     with ledger.writing() as w:
         append_event(w, alert.id, Happening.ACKNOWLEDGED, at_ns=box.at.wall_ns, by="Somebody", details=note)
     for _ in range(3):
         box.settle(made, after_s=61.0)
-    assert len(of_alert(pager, alert.id)) == 1
-    assert len(pager.received) > 3, "the other one is told on"
+    assert len(of_alert(gateway, alert.id)) == 1
+    assert len(gateway.received) > 3, "the other one is told on"
     written = b"".join(one.read_bytes() for one in box.notebook.parent.glob("courier.notebook*"))
     assert b"HOSTILE" not in written
     made.close()
 
 
-def test_a_ledger_that_fails_every_few_seconds_is_told_of_once(ledger: Ledger, scene: Scene, pager: Gateway) -> None:
+def test_a_ledger_that_fails_every_few_seconds_is_told_of_once(ledger: Ledger, scene: Scene, gateway: Gateway) -> None:
     box = Box(ledger, pages=(PAGE,))
-    made = box.courier(all_at_once(webhook(pager), nobody_after_s=1e9))
+    made = box.courier(all_at_once(webhook(gateway), nobody_after_s=1e9))
     box.settle(made)
     for number in range(1, 4):
         scene.now_ns = box.at.wall_ns
