@@ -6,27 +6,22 @@ blurring 39-56 HU): real bleeds are dim and mostly small.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from appliance.phantoms.fields import Field, occupancy, paint, smooth_noise, smoothstep
+from appliance.phantoms.bleed import Bleed
+from appliance.phantoms.blood_age import aged
+from appliance.phantoms.fields import Field, as_field, occupancy, paint, smooth_noise, smoothstep
 from appliance.phantoms.head import Head
+from appliance.phantoms.mass_effect import pressed
+from appliance.phantoms.wall import wall_point
+
+__all__ = ["KINDS", "Bleed", "add_bleeds", "draw_bleed", "draw_bleeds"]
 
 KINDS = ("edh", "iph", "ivh", "sah", "sdh")
 
 # Mean and deviation of ln mL of a kind's total in an exam (192 published exams).
 _LN_ML = {"edh": (1.72, 1.46), "iph": (2.04, 1.72), "ivh": (0.82, 1.76), "sah": (0.92, 1.65), "sdh": (1.95, 1.52)}
 _CORE_HU = {"edh": (61, 6), "iph": (58, 6), "ivh": (50, 7), "sah": (58, 7), "sdh": (57, 7)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bleed:
-    """One bleed to paint: its kind, volume in mL and core in HU."""
-
-    kind: str
-    volume_ml: float
-    core_hu: float
 
 
 def draw_bleeds(rng: np.random.Generator) -> tuple[Bleed, ...]:
@@ -52,15 +47,24 @@ def draw_bleed(rng: np.random.Generator, kind: str) -> Bleed:
 
 
 def add_bleeds(rng: np.random.Generator, head: Head, bleeds: tuple[Bleed, ...]) -> tuple[Field, dict[int, Field]]:
-    """Return the head's HU with the bleeds painted in, and the share of each kind (by index in KINDS)."""
+    """Return the head's HU with the bleeds painted in, and the share of each kind (by index in KINDS).
+
+    Brain moves aside where a bleed presses on it; the head itself, which is the twin without the bleed, does not.
+    """
     hu = head.hu.copy() if bleeds else head.hu
     shares: dict[int, Field] = {}
     place = {"edh": _edh, "iph": _iph, "ivh": _ivh, "sah": _sah, "sdh": _sdh}
     for bleed in bleeds:
         share, blood = place[bleed.kind](rng, head, bleed, hu)
-        paint(hu, share, blood)
+        paint(hu, share, aged(rng, head, bleed, share, blood))
         kind = KINDS.index(bleed.kind)
         shares[kind] = np.maximum(shares[kind], share) if kind in shares else share
+    pressing = [bleed for bleed in bleeds if bleed.press]
+    if pressing:
+        clear = np.prod([1.0 - shares[KINDS.index(kind)] for kind in {bleed.kind for bleed in pressing}], axis=0)
+        clot = as_field(1.0 - clear)
+        press = max(bleed.press for bleed in pressing)
+        hu = pressed(head, hu, clot, press, float(clot.sum()) * _voxel_ml(head))
     return hu, shares
 
 
@@ -173,7 +177,8 @@ def _edge_point(rng: np.random.Generator, head: Head, kind: str) -> tuple[float,
     up = rng.uniform(max(low + 8, -18), min(high - 10, 62)) if rng.random() < 0.9 else min(high - 6, 66)
     angle = rng.choice([-1, 1]) * rng.normal(np.pi / 2, 0.55 if kind == "edh" else 0.5)
     out = np.sqrt(max(1.0 - (max(up, 0) / size[2]) ** 2, 0.02))
-    return float(size[0] * out * np.sin(angle)), float(-size[1] * out * np.cos(angle)), float(up)
+    point = float(size[0] * out * np.sin(angle)), float(-size[1] * out * np.cos(angle)), float(up)
+    return point if head.round_vault else wall_point(head, point)
 
 
 def _edh(rng: np.random.Generator, head: Head, bleed: Bleed, hu: Field) -> tuple[Field, Field | float]:

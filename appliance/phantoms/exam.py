@@ -1,4 +1,4 @@
-"""A phantom exam: a procedural head seen by a scanner, slice by slice, with and without its bleeds."""
+"""A phantom exam: a head seen by a scanner, slice by slice, with and without its bleeds."""
 
 from __future__ import annotations
 
@@ -6,39 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from appliance.phantoms.bleeds import KINDS, Bleed, add_bleeds
+from appliance.phantoms.acquisition import Scanner, scan_grid, scan_noise, scanned, slabs_of, to_picture
+from appliance.phantoms.bleed import Bleed
+from appliance.phantoms.bleeds import KINDS, add_bleeds
+from appliance.phantoms.faults import round_field
 from appliance.phantoms.fields import Field, as_field
-from appliance.phantoms.grid import ScanGrid
-from appliance.phantoms.head import build_head
+from appliance.phantoms.head import HeadMaker, build_head
+from appliance.phantoms.history import NOTHING, History, live_through
+
+__all__ = ["HELD_OUT_SEED", "PhantomExam", "Scanner", "draw_scanner", "render"]
 
 HELD_OUT_SEED = 1_000_000
 """Seeds from here on are for demo, tests and golden answers; training refuses them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scanner:
-    """How the head is sampled: geometry in mm and degrees, noise in HU, blur in mm."""
-
-    thickness_mm: float = 5.0
-    spacing_mm: float = 5.0
-    slices: int = 30
-    pixel_mm: float = 1.0
-    size: int = 256
-    tilt_deg: float = 0.0
-    yaw_deg: float = 0.0
-    roll_deg: float = 0.0
-    lowest_mm: float = -62.0
-    shift_mm: tuple[float, float] = (0.0, 0.0)
-    blur_mm: float = 0.65
-    tail_share: float = 0.03
-    tail_mm: float = 2.5
-    cupping_hu: float = 0.0
-    wide_cupping_hu: float = 3.0
-    streak_hu: float = 4.0
-    noise_hu: float = 3.5
-    grain_mm: float = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,28 +70,39 @@ def draw_scanner(rng: np.random.Generator, *, pixel_mm: float = 0.9, size: int =
 
 
 def render(
-    seed: int, scanner: Scanner, bleeds: tuple[Bleed, ...] = (), *, paint_mm: float | None = None
+    seed: int,
+    scanner: Scanner,
+    bleeds: tuple[Bleed, ...] = (),
+    *,
+    paint_mm: float | None = None,
+    head_of: HeadMaker = build_head,
+    history: History = NOTHING,
 ) -> PhantomExam:
     """Paint, cut and blur one exam.
 
     The head depends on `seed` alone, so that an exam and its twin without a bleed are the same head with the
-    same noise. `paint_mm` is the in-plane step of painting; the picture is interpolated from it.
+    same noise. `paint_mm` is the in-plane step of painting; the picture is interpolated from it. `head_of` makes
+    the head (`head.build_head`, `mapped_head.mapped`), `history` says what else has been done to it: an exam and its
+    twin have both in common.
     """
     step = paint_mm or scanner.pixel_mm
     subs = min(max(2, round(scanner.thickness_mm / 1.7)), 5)
-    scan, positions = _scan_grid(scanner, step, subs)
-    head = build_head((seed, 1), scan)
+    scan, positions = scan_grid(scanner, step, subs)
+    head = head_of((seed, 1), scan)
+    if history != NOTHING:
+        live_through(np.random.default_rng([seed, 4]), head, history)
     bled, shares = add_bleeds(np.random.default_rng([seed, 2]), head, bleeds)
     voxel_ml = step * step * scanner.spacing_mm / subs / 1000.0
     volumes = {KINDS[k]: float(share.sum()) * voxel_ml for k, share in shares.items()}
-    clean = _scan(_slabs(head.hu, subs), scanner, step)
-    picture = _scan(_slabs(bled, subs), scanner, step) if shares else clean
-    covers = {k: _to_picture(_slabs(s, subs), scanner, step, smooth=False) for k, s in shares.items()}
+    clean = scanned(slabs_of(head.hu, subs), scanner, step)
+    picture = scanned(slabs_of(bled, subs), scanner, step) if shares else clean
+    covers = {k: to_picture(slabs_of(s, subs), scanner, step, smooth=False) for k, s in shares.items()}
     labels, faint, lesions = _labels(picture - clean, covers, scanner.pixel_mm)
     noise = scan_noise(np.random.default_rng([seed, 3]), clean.shape, scanner)
+    finish = round_field if scanner.round_field else as_field
     return PhantomExam(
-        hu=_whole(picture + noise),
-        clean_hu=_whole(clean + noise),
+        hu=_whole(finish(picture + noise)),
+        clean_hu=_whole(finish(clean + noise)),
         positions_mm=positions,
         pixel_mm=scanner.pixel_mm,
         labels=labels,
@@ -121,100 +112,6 @@ def render(
         scanner=scanner,
         seed=seed,
     )
-
-
-def _scan_grid(scanner: Scanner, step: float, subs: int) -> tuple[ScanGrid, NDArray[np.float64]]:
-    """Return the sub-planes of every slice with their rows and columns, and the slices' positions in mm."""
-    rows, columns = round(250.0 / step), round(214.0 / step)
-    positions = np.arange(scanner.slices, dtype=np.float64) * scanner.spacing_mm
-    within = ((np.arange(subs) + 0.5) / subs - 0.5) * scanner.thickness_mm
-    a, b, c = np.deg2rad([scanner.tilt_deg, scanner.yaw_deg, scanner.roll_deg])
-    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    about_z = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
-    about_y = np.array([[np.cos(c), 0, np.sin(c)], [0, 1, 0], [-np.sin(c), 0, np.cos(c)]])
-    scan = ScanGrid(
-        planes_mm=(positions[:, None] + within[None, :]).ravel() + scanner.lowest_mm,
-        rows_mm=np.asarray((np.arange(rows) - (rows - 1) / 2) * step, dtype=np.float64),
-        columns_mm=np.asarray((np.arange(columns) - (columns - 1) / 2) * step, dtype=np.float64),
-        turn=about_x @ about_y @ about_z,
-    )
-    return scan, positions
-
-
-def _slabs(volume: Field, subs: int) -> Field:
-    planes, rows, columns = volume.shape
-    return as_field(volume.reshape(planes // subs, subs, rows, columns).mean(axis=1))
-
-
-def _scan(slabs: Field, scanner: Scanner, step: float) -> Field:
-    """Blur by the scanner's point spread: a narrow core, and a wide tail that makes bone's bright rim."""
-    sigma = np.sqrt(max(scanner.blur_mm**2 - (0.29 * step) ** 2, 0.04)) / step
-    core = ndimage.gaussian_filter(slabs, (0, sigma, sigma), output=np.float32, mode="nearest")
-    if scanner.tail_share:
-        wide = scanner.tail_mm / step
-        tissue = np.maximum(slabs, 0.0)  # air's shadow at the skin is not what the rim is about
-        tail = ndimage.gaussian_filter(tissue, (0, wide, wide), output=np.float32, mode="nearest", truncate=3.0)
-        core += np.float32(scanner.tail_share) * np.maximum(tail - np.maximum(core, 0.0), 0.0)
-    if scanner.cupping_hu:
-        core += _cupping(slabs, step, 8.0) * np.float32(scanner.cupping_hu / 400.0)
-    if scanner.wide_cupping_hu:
-        core += _cupping(slabs, step, 20.0) * np.float32(scanner.wide_cupping_hu / 400.0)
-    if scanner.streak_hu:
-        core += _streaks(slabs) * np.float32(scanner.streak_hu)
-    smooth = abs(scanner.pixel_mm / step - 1.0) > 1e-6
-    return _to_picture(core + np.float32(1000.0), scanner, step, smooth=smooth) - np.float32(1000.0)
-
-
-def _cupping(slabs: Field, step: float, reach_mm: float) -> Field:
-    """Return bone blurred over `reach_mm`: what beam hardening leaves of the skull in the brain near it.
-
-    The wide part lifts the brain under the vertex, with bone all round, by 10 HU and more, as in real scans.
-    """
-    coarse = 4 if reach_mm < 10.0 else 8
-    small = np.clip(slabs[:, ::coarse, ::coarse], 0.0, 1500.0)
-    wide = reach_mm / (coarse * step)
-    small = ndimage.gaussian_filter(small, (0, wide, wide), truncate=2.5)
-    near = np.repeat(np.repeat(small, coarse, axis=1), coarse, axis=2)[:, : slabs.shape[1], : slabs.shape[2]]
-    return as_field(ndimage.uniform_filter(near, (0, coarse + 1, coarse + 1)))
-
-
-def _streaks(slabs: Field) -> Field:
-    """Return dark and bright bars, about -1..1, along the rows that hold much dense bone (between petrous bones)."""
-    dense = np.clip(slabs - 500.0, 0.0, 1500.0).sum(axis=2) / 40000.0
-    bars = ndimage.gaussian_filter1d(dense, 6.0, axis=1) - ndimage.gaussian_filter1d(dense, 1.5, axis=1)
-    bars -= 0.6 * np.clip(ndimage.gaussian_filter1d(dense, 3.0, axis=1) - 1.0, 0.0, 2.0)
-    inside = (slabs > -500.0).astype(np.float32)
-    return as_field(np.clip(bars, -1.5, 1.5)[:, :, None].astype(np.float32) * inside)
-
-
-def _to_picture(slabs: Field, scanner: Scanner, step: float, *, smooth: bool) -> Field:
-    """Interpolate painted slabs at the picture's pixels: `smooth` by cubics, else linearly; outside lies 0."""
-    row_weights = _interpolation(slabs.shape[1], step, scanner.size, scanner.pixel_mm, scanner.shift_mm[0], smooth)
-    col_weights = _interpolation(slabs.shape[2], step, scanner.size, scanner.pixel_mm, scanner.shift_mm[1], smooth)
-    return as_field(np.matmul(np.matmul(row_weights, slabs), col_weights.T))
-
-
-def _interpolation(
-    painted: int, step: float, pixels: int, pixel_mm: float, shift_mm: float, smooth: bool
-) -> NDArray[np.float32]:
-    """Return weights [pixels, painted]; both grids share their middle, the picture moved by `shift_mm`."""
-    middles = (np.arange(pixels) - (pixels - 1) / 2) * pixel_mm - shift_mm
-    gap = np.abs((middles / step + (painted - 1) / 2)[:, None] - np.arange(painted)[None, :])
-    if not smooth:
-        return as_field(np.clip(1.0 - gap, 0.0, None))
-    near = (1.5 * gap - 2.5) * gap * gap + 1.0
-    far = ((-0.5 * gap + 2.5) * gap - 4.0) * gap + 2.0
-    return np.where(gap < 1.0, near, np.where(gap < 2.0, far, 0.0)).astype(np.float32)
-
-
-def scan_noise(rng: np.random.Generator, shape: tuple[int, ...], scanner: Scanner) -> Field:
-    """Return coloured noise of the scanner's standard deviation; white noise would be easy to see through."""
-    if scanner.noise_hu <= 0.0:
-        return np.zeros(shape, dtype=np.float32)
-    white = rng.standard_normal(shape, dtype=np.float32)
-    sigma = scanner.grain_mm / scanner.pixel_mm / 1.6
-    fine = ndimage.gaussian_filter(white, (0, sigma, sigma), output=np.float32, mode="wrap")
-    return fine * np.float32(scanner.noise_hu / max(float(fine.std()), 1e-6))
 
 
 def _labels(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -29,15 +31,24 @@ class Head:
     ventricle: Field  # share of ventricle, 0..1
     tent_mm: Field  # height above the tentorium
     rough: Field  # smooth noise, for edges
+    round_vault: bool = True  # the vault is the plan's blunt ellipsoid; else it is where `inside_mm` says
 
 
-def build_head(seed: tuple[int, ...], scan: ScanGrid) -> Head:
+class HeadMaker(Protocol):
+    """Paints the head of a seed at the points of a scan."""
+
+    def __call__(self, seed: tuple[int, ...], scan: ScanGrid) -> Head: ...
+
+
+def build_head(
+    seed: tuple[int, ...], scan: ScanGrid, *, plan_of: Callable[[np.random.Generator], HeadPlan] = draw_plan
+) -> Head:
     """Paint the head of `seed` at the points of a scan, a few planes at a time.
 
     The draws are repeated for every few planes, so no draw may depend on what the planes hold.
     """
     hu, inside, wall, fluid, ventricle, tent, rough = (np.empty(scan.shape, dtype=np.float32) for _ in range(7))
-    plan = draw_plan(np.random.default_rng([*seed, 0]))
+    plan = plan_of(np.random.default_rng([*seed, 0]))
     for first in range(0, scan.shape[0], PLANES_AT_ONCE):
         planes = slice(first, min(first + PLANES_AT_ONCE, scan.shape[0]))
         rng = np.random.default_rng([*seed, 1])

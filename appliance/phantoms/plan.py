@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,4 +60,24 @@ def draw_plan(rng: np.random.Generator) -> HeadPlan:
         caps_hu=float(rng.uniform(3.0, 10.0) * atrophy),
         infarct_hu=float(rng.uniform(8.0, 22.0)) if rng.random() < 0.12 else 0.0,
         asymmetry=float(rng.normal(0.0, 0.025)),
+    )
+
+
+def draw_child_plan(rng: np.random.Generator) -> HeadPlan:
+    """Draw a child of some years: a smaller head in a thin skull, less contrast, no shrinking and no calcium."""
+    plan = draw_plan(rng)
+    share = float(rng.uniform(0.78, 0.93))
+    return replace(
+        plan,
+        size=(plan.size[0] * share, plan.size[1] * share, plan.size[2] * share),
+        atrophy=0.0,
+        ventricle_scale=float(rng.uniform(0.6, 0.9)),
+        skull_mm=float(rng.uniform(2.4, 4.2)),
+        grey_hu=plan.white_hu + float(rng.uniform(4.0, 6.5)),
+        plexus_hu=45.0,
+        pineal_hu=38.0,
+        ganglia_hu=0.0,
+        falx_plaque_hu=0.0,
+        caps_hu=0.0,
+        infarct_hu=0.0,
     )
