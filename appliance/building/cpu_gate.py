@@ -182,11 +182,13 @@ def _run(
 
 def _hold_against_live(reference: Reference, answers: Answers, pictures: GateSet, card: EngineCard) -> None:
     """GateBroken unless the arrays' rule says of each exam what the code that reads live says."""
+    plain = replace(card, aggregator=None)
     for exam, places in zip(pictures.exams, reference.exams, strict=True):
         span = range(exam.first, exam.first + len(exam.slices))
         given = [Answer(logits=answers.logits[n], embedding=answers.embedding[n], heat=answers.heat[n]) for n in span]
         rows = rows_of(exam, Replay(given), card)
-        said, live = exam_says(answers, places, reference.rule), read_exam(rows, card).probabilities
+        # By the plain rule: what a learned aggregator makes of the slices is bound to them, and no array of the gate.
+        said, live = exam_says(answers, places, reference.rule), read_exam(rows, plain).probabilities
         level = level_of(live[0], card.points)
         points = card.points
         # Each way to an early alert alone, the other one out of reach.

@@ -1,6 +1,9 @@
 """What an engine's manifest says, as types. Read and checked in `inference`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from appliance.core.aggregator import Aggregator
+from appliance.core.familiar import Familiar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamRule:
-    """How slice logits become the exam's: see `core.exam_rule`."""
+    """How slice logits become the exam's where no aggregator was learned: see `core.exam_rule`."""
 
     smoothing_mm: float
     sharpness: float
@@ -54,3 +57,16 @@ class EngineCard:
     points: Points
     calibration_scale: tuple[float, ...]  # p = sigmoid(scale * logit + bias), in the order of LABELS
     calibration_bias: tuple[float, ...]
+    familiar: Familiar | None = field(default=None, compare=False)  # None: nothing is said to be unlike what it knows
+    aggregator: Aggregator | None = field(default=None, compare=False)  # None: `exam_rule` alone makes the exam
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedOn:
+    """What of other people is in an engine's weights: pictures of `patients`, or weights to start from (then both are 0)."""
+
+    name: str
+    licence: str
+    attribution: str
+    patients: int
+    slices: int

@@ -45,14 +45,14 @@ def soft_dice(one: NDArray[np.uint8], other: NDArray[np.uint8], shift_cells: tup
     """Overlap 2 sum(a b) / (sum(a a) + sum(b b)) of two heat maps [n, n], 0 to 1; 0 where both are cold.
 
     `shift_cells` (rows, columns) is how far `other` lies from `one`; what is moved over the edge meets nothing. Exact:
-    sums of integers, so no order of adding can change it.
+    sums of whole numbers far below 2**53, so no order of adding can change it.
     """
-    a, b = one.astype(np.int64), other.astype(np.int64)
-    total = int((a * a).sum() + (b * b).sum())
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    total = float(np.vdot(a, a) + np.vdot(b, b))
     (a_rows, b_rows), (a_columns, b_columns) = (
         _overlapping(size, by) for size, by in zip(a.shape, shift_cells, strict=True)
     )
-    shared = int((a[a_rows, a_columns] * b[b_rows, b_columns]).sum())
+    shared = float((a[a_rows, a_columns] * b[b_rows, b_columns]).sum())
     return 2.0 * shared / total if total else 0.0
 
 
@@ -77,11 +77,15 @@ def cells_apart(lower: SliceRow, upper: SliceRow) -> tuple[int, int]:
 
 def box_centre_mm(row: SliceRow) -> NDArray[np.float64]:
     """The middle of the head's box of a scored slice, float64 [3], mm in patient coordinates."""
-    geometry, (centre_row, centre_column) = row.geometry, scored_of(row).box.centre_rc
+    return point_mm(row.geometry, scored_of(row).box.centre_rc)
+
+
+def point_mm(geometry: SliceGeometry, place_rc: tuple[float, float]) -> NDArray[np.float64]:
+    """A place of a picture (row, column; pixels as stored) in the patient, float64 [3], mm in patient coordinates."""
     return (
         np.asarray(geometry.corner_mm)
-        + np.asarray(geometry.column_direction) * (centre_row * geometry.pixel_mm[0])
-        + np.asarray(geometry.row_direction) * (centre_column * geometry.pixel_mm[1])
+        + np.asarray(geometry.column_direction) * (place_rc[0] * geometry.pixel_mm[0])
+        + np.asarray(geometry.row_direction) * (place_rc[1] * geometry.pixel_mm[1])
     )
 
 

@@ -37,10 +37,30 @@ def exam_logits(
     ties = list(keys) if keys is not None else [""] * places.size
     order = sorted(range(places.size), key=lambda i: (places[i], ties[i], tuple(logits[i])))
     places, logits = _one_per_place(places[order], logits[order])
-    smoothed = _smooth(places, logits, smoothing_mm)
-    top = smoothed.max(axis=0)
     # A sum, not a mean over all slices: a small bleed counts alike in an exam of 10 slices and in one of 40.
-    total = np.exp(sharpness * (smoothed - top)).sum(axis=0)
+    return log_sum_exp(smoothed(places, logits, smoothing_mm), sharpness)
+
+
+def smoothed(
+    positions_mm: NDArray[np.float64], logits: NDArray[np.float64], smoothing_mm: float
+) -> NDArray[np.float64]:
+    """Logits [n, labels] of sorted places as Gaussian-weighted means along z; as they are with a sigma of 0."""
+    if smoothing_mm <= 0.0 or positions_mm.size == 1:
+        return logits
+    gaps = (positions_mm[:, None] - positions_mm[None, :]) / smoothing_mm
+    weights = np.exp(-0.5 * gaps * gaps)
+    # Written as sums over one axis, not as a matrix product: a BLAS may add in another order on another machine.
+    total = weights.sum(axis=1)
+    mixed = (weights[:, :, None] * logits[None, :, :]).sum(axis=1)
+    return np.asarray(mixed / total[:, None], dtype=np.float64)
+
+
+def log_sum_exp(
+    logits: NDArray[np.float64], sharpness: float | NDArray[np.float64], weights: float | NDArray[np.float64] = 1.0
+) -> NDArray[np.float64]:
+    """A smooth maximum over places of logits [n, labels]; `sharpness` of all or of each label, `weights` [n, 1]."""
+    top = logits.max(axis=0)
+    total = (weights * np.exp(sharpness * (logits - top))).sum(axis=0)
     return np.asarray(top + np.log(total) / sharpness, dtype=np.float64)
 
 
@@ -56,14 +76,3 @@ def _one_per_place(
             kept_places.append(place)
             kept.append(row)
     return np.array(kept_places), np.array(kept)
-
-
-def _smooth(places: NDArray[np.float64], logits: NDArray[np.float64], smoothing_mm: float) -> NDArray[np.float64]:
-    if smoothing_mm <= 0.0 or places.size == 1:
-        return logits
-    gaps = (places[:, None] - places[None, :]) / smoothing_mm
-    weights = np.exp(-0.5 * gaps * gaps)
-    # Written as sums over one axis, not as a matrix product: a BLAS may add in another order on another machine.
-    total = weights.sum(axis=1)
-    mixed = (weights[:, :, None] * logits[None, :, :]).sum(axis=1)
-    return np.asarray(mixed / total[:, None], dtype=np.float64)

@@ -15,6 +15,7 @@ LEAST_COVERAGE_MM: Final = 60.0
 """And at least this much along the normal, first to last slice with their thickness: 12 thin slices are no head."""
 
 _MM_TOLERANCE: Final = 0.5  # positions are decimal text of a header
+_PART: Final = "part-of-brain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class SeriesStanding:
     `reasons`: why it was declined. Of a READ series: `places` unique positions, `spacing_mm` their median distance (None
     for fewer than two), `coverage_mm` from first to last position; `unscored` slices without a score; `level` and
     `finding` of its latest reading; `problems` codes of family study that lead to INCOMPLETE or INDETERMINATE
-    (slices-missing, timed-out, motion, metal, unlike-training, engine-fault), with what fills their sentences.
+    (slices-missing, timed-out, engine-fault, what the gate on pixels doubts), with what fills their sentences.
     """
 
     verdict: SeriesVerdict
@@ -70,8 +71,13 @@ def study_outcome(series: Sequence[SeriesStanding], *, set_aside: int = 0) -> tu
     short = tuple(_too_few(one) for one in read if not has_enough_slices(one))
     none_covers = len(short) == len(read)
     found = _found(read)
+    shown_elsewhere = _ends_shown(read)
     problems = _distinct(
-        (*(short if not none_covers else ()), *held_back, *(p for one in read for p in _problems(one)))
+        (
+            *(short if not none_covers else ()),
+            *held_back,
+            *(p for one in read for p in _problems(one) if p not in shown_elsewhere),
+        )
     )
     incomplete = _leading_to(Outcome.INCOMPLETE, problems)
     indeterminate = _leading_to(Outcome.INDETERMINATE, problems)
@@ -117,6 +123,16 @@ def _place(finding: Finding | None) -> dict[str, str]:
     if finding is None:
         return {"place": PLACE[Label.ANY]}
     return {"place": PLACE[Label(finding.label)], "side": str(finding.side)}
+
+
+def _ends_shown(read: Sequence[SeriesStanding]) -> Reasons:
+    """The ends of the brain that one series misses and another shows: base and vault are often two series.
+
+    A series that is too short for a head shows nothing, and is blamed for nothing more.
+    """
+    covering = [one for one in read if has_enough_slices(one)]
+    missed = _distinct(p for one in read for p in one.problems if p[0] == _PART)
+    return tuple(p for p in missed if not covering or any(p not in one.problems for one in covering))
 
 
 def _problems(one: SeriesStanding) -> Reasons:

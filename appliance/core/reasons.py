@@ -330,6 +330,13 @@ _ROWS: Final = (
         "Nobody sent the rest for {minutes} minutes.",
         "Send what is missing; the reading is then made again.",
     ),
+    (
+        "part-of-brain",
+        "study",
+        "INCOMPLETE",
+        "The scan ends inside the brain: its {end} is missing.",
+        "Send the whole series. If there is no more of it, please look early.",
+    ),
     ("motion", "study", "INDETERMINATE", "The patient moved in {n} of {all} slices.", "Please look early."),
     (
         "metal",
@@ -337,6 +344,27 @@ _ROWS: Final = (
         "INDETERMINATE",
         "Bright streaks from metal in slices {first} to {last}.",
         "Please look early.",
+    ),
+    (
+        "contrast-seen",
+        "study",
+        "INDETERMINATE",
+        "Vessels are bright in {n} of {all} slices: it looks as if contrast was given.",
+        "Please look early. If it was given, correct the protocol: contrast looks like blood, and blood like contrast.",
+    ),
+    (
+        "skull-open",
+        "study",
+        "INDETERMINATE",
+        "The skull is open in slices {first} to {last}: after surgery, or by a wide fracture.",
+        "Please look early.",
+    ),
+    (
+        "grey-values",
+        "study",
+        "INDETERMINATE",
+        "The grey values are not those of a CT: {what}.",
+        "Please look early. Tell the administrator.",
     ),
     (
         "unlike-training",

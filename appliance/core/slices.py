@@ -19,13 +19,33 @@ class BoxPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SliceFacts:
+    """What a slice's own pixels show beside brain and skull: what the gate judges once the series is whole.
+
+    `inside_mm2` is what the skull encloses, `inside_rc` its middle in pixels of the picture as stored. `gap_mm` is the widest stretch of the skull, seen from inside, without bone;
+    None without a skull. `bright_spots` are separate spots deep in the brain, brighter than any clot. `metal_mm2` is the
+    area beyond every bone. `air_hu` is the median of what must be air, None where nothing can be. `grey_step_hu` is how
+    far neighbouring grey values of the brain lie apart, None where too few are seen.
+    """
+
+    inside_mm2: float
+    inside_rc: tuple[float, float] | None
+    gap_mm: float | None
+    bright_spots: int
+    metal_mm2: float
+    air_hu: float | None
+    grey_step_hu: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceScore:
     """What one engine says of one slice.
 
     `logits` float32 [6], `embedding` float32 [n], `heat` uint8 [56, 56] (probability of "any", 255 = 1, over `box`);
     `probabilities` are calibrated. `peak_rc` is the hottest cell's centre in pixels of the picture as stored, None where
     the whole map is cold. `ms` are milliseconds by stage, from the monotonic clock. `backend` is who answered, empty in
-    rows from before it was kept: what two of them say never makes one reading.
+    rows from before it was kept: what two of them say never makes one reading. `facts` is None in rows from before they
+    were measured: the gate asks nothing of them.
     """
 
     logits: NDArray[np.float32]
@@ -39,6 +59,7 @@ class SliceScore:
     skull_area_mm2: float
     ms: dict[str, float]
     backend: str = ""
+    facts: SliceFacts | None = None
 
     def probability(self, label: Label) -> float:
         """The calibrated probability of one label."""

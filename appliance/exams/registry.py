@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.core.ledger import Reasons
-from appliance.exams.head_ct import eligibility
+from appliance.core.ledger import Reasons, SliceRow
+from appliance.exams.head_ct import eligibility, gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,7 @@ class Exam:
     name: str  # as in an engine's manifest and in the key of an alert
     header_verdict: Callable[..., eligibility.HeaderVerdict]
     pixel_verdict: Callable[[Sequence[eligibility.PixelFacts]], Reasons | None]
+    doubts: Callable[[Sequence[SliceRow]], Reasons]
 
 
 EXAM: Final = "head_ct"
@@ -27,6 +28,7 @@ EXAMS: Final = {
             name=EXAM,
             header_verdict=eligibility.header_verdict,
             pixel_verdict=eligibility.pixel_verdict,
+            doubts=gate.doubts,
         ),
     )
 }

@@ -1,17 +1,19 @@
 """An engine folder, trusted by hash: every file is read once, and the bytes that were hashed are the bytes that load."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from appliance.core.engine import EngineCard, ExamRule, InputSpec, Points, Window
+from appliance.core.engine import EngineCard, ExamRule, InputSpec, Points, TrainedOn, Window
 from appliance.core.errors import Fault
 from appliance.core.slices import HEAT_SIZE
 from appliance.core.words import LABELS
+from appliance.inference.aggregator_file import aggregator_of
 from appliance.inference.manifest_table import BadManifest, Table
 from appliance.inference.onnx_file import NotOnnx, look_at_onnx
+from appliance.inference.reference import familiar_of
 
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.toml"
@@ -23,6 +25,8 @@ ASK_OWNER: Final = "Ask the model's owner for a mended engine"
 
 _SIZE_MOST: Final = 1024
 _OPSET_MOST: Final = 100
+_PATIENTS_MOST: Final = 10**8
+_SLICES_MOST: Final = 10**10
 
 
 class EngineRefused(Fault):
@@ -49,6 +53,7 @@ class EngineFiles:
     tolerance_logit: float
     model: bytes
     golden: bytes
+    trained_on: tuple[TrainedOn, ...]  # an engine that is trained further keeps what it owes
 
 
 def read_engine(folder: Path) -> EngineFiles:
@@ -72,10 +77,23 @@ def read_engine(folder: Path) -> EngineFiles:
         opset = manifest.whole("opset", 1, _OPSET_MOST)
         tolerance = manifest.table("golden").above_zero("tolerance_logit")
         files = _vouched(folder, manifest.table("files"))
+        card = replace(
+            card,
+            familiar=familiar_of(manifest, files, outputs.embedding_size),
+            aggregator=aggregator_of(manifest, files, outputs.embedding_size),
+        )
+        trained_on = _trained_on(manifest)
     except BadManifest as error:
         raise EngineRefused("engine-fault", f"{folder / MANIFEST}: {error}. {ASK_OWNER}") from None
     _refuse_odd_model(folder / MODEL, files[MODEL], opset)
-    return EngineFiles(card=card, outputs=outputs, tolerance_logit=tolerance, model=files[MODEL], golden=files[GOLDEN])
+    return EngineFiles(
+        card=card,
+        outputs=outputs,
+        tolerance_logit=tolerance,
+        model=files[MODEL],
+        golden=files[GOLDEN],
+        trained_on=trained_on,
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -182,4 +200,19 @@ def _outputs(said: Table) -> OutputNames:
         heat=heat,
         embedding_size=said.whole("embedding_size", 1, 4096),
         heat_shape=(labels, rows, columns),
+    )
+
+
+def _trained_on(manifest: Table) -> tuple[TrainedOn, ...]:
+    """[[trained_on]]; an engine of drawn heads alone has none."""
+    said = manifest.tables("trained_on") if "trained_on" in manifest.values else []
+    return tuple(
+        TrainedOn(
+            name=one.text("name"),
+            licence=one.text("licence"),
+            attribution=one.text("attribution"),
+            patients=one.whole("patients", 0, _PATIENTS_MOST),
+            slices=one.whole("slices", 0, _SLICES_MOST),
+        )
+        for one in said
     )

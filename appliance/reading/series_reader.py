@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 from appliance.core.completeness import NEVER_LATER_S, Complete
 from appliance.core.engine import EngineCard
-from appliance.core.evidence import early_evidence, finding_details, finding_of, level_of, scored_of, suffices_early
+from appliance.core.evidence import (
+    early_evidence,
+    finding_details,
+    finding_of,
+    level_of,
+    one_per_place,
+    scored_of,
+    suffices_early,
+)
+from appliance.core.familiar import strangeness
 from appliance.core.ledger import Finding, Reasons, SliceRow
 from appliance.core.outcome import SeriesStanding, study_outcome
 from appliance.core.words import Finality, Level, Outcome, SeriesVerdict
@@ -58,7 +67,7 @@ def read_early(rows: Sequence[SliceRow], card: EngineCard) -> SeriesReading:
 def read_whole(
     rows: Sequence[SliceRow], card: EngineCard, *, complete: Complete, engine_tries: int = 0
 ) -> SeriesReading:
-    """When all has landed: pixel rules, the exam's level, and what is missing.
+    """When all has landed: pixel rules, the exam's level, what is missing, and what makes "no finding" doubtful.
 
     `engine_tries`: how often the engine was asked for a slice that it never answered for; 0 where it answered for all.
     """
@@ -68,7 +77,7 @@ def read_whole(
     evidence = early_evidence(rows, card.points) if level else None
     finding = finding_of(rows, card.points, evidence) if level else None
     looked = _survey(rows)
-    problems = _problems(rows, looked, complete, engine_tries)
+    problems = (*_problems(rows, looked, complete, engine_tries), *EXAMS[EXAM].doubts(rows), *_unlike(rows, card))
     standing = (
         declined_standing(declined, may_be_head=True, slices=len(rows))
         if declined
@@ -120,6 +129,16 @@ def _standing(
         finding=finding,
         problems=problems,
     )
+
+
+def _unlike(rows: Sequence[SliceRow], card: EngineCard) -> Reasons:
+    """`unlike-training` where the engine brings a reference and this scan lies farther from it than it may."""
+    known = card.familiar
+    if known is None:
+        return ()
+    brain = [scored_of(row).embedding for row in one_per_place(rows) if scored_of(row).has_brain]
+    far = strangeness(brain, known.reference, known.neighbours) > known.most
+    return (("unlike-training", {}),) if far else ()
 
 
 def _problems(rows: Sequence[SliceRow], looked: Survey, complete: Complete, engine_tries: int) -> Reasons:

@@ -11,9 +11,10 @@ from appliance.core.engine import EngineCard
 from appliance.core.errors import Fault
 from appliance.core.headers import SliceGeometry
 from appliance.core.reads import Hounsfield
-from appliance.core.slices import BoxPlace, SliceScore
+from appliance.core.slices import BoxPlace, SliceFacts, SliceScore
 from appliance.core.words import LABELS, Label
 from appliance.exams.head_ct.anatomy import Anatomy, find_anatomy
+from appliance.exams.head_ct.facts import slice_facts
 from appliance.inference.backend import Answer, Backend
 from appliance.inference.loading import LoadedEngine
 from appliance.reading.prepare import head_box, heat_cell_to_pixel, prepare
@@ -25,6 +26,7 @@ class PreparedSlice:
 
     image: NDArray[np.float32]
     anatomy: Anatomy
+    facts: SliceFacts
     geometry: SliceGeometry
     ms: dict[str, float]
 
@@ -44,10 +46,11 @@ def prepare_slice(hu: Hounsfield, geometry: SliceGeometry, card: EngineCard) -> 
         raise Fault("engine-fault", said)
     begin_s = perf_counter()
     anatomy = find_anatomy(hu, geometry.pixel_mm)
+    facts = slice_facts(hu, geometry.pixel_mm, anatomy)
     found_s = perf_counter()
     image = prepare(hu, geometry.pixel_mm, anatomy, card.input)
     ms = {"anatomy": (found_s - begin_s) * 1000, "prepare": (perf_counter() - found_s) * 1000}
-    return PreparedSlice(image=image, anatomy=anatomy, geometry=geometry, ms=ms)
+    return PreparedSlice(image=image, anatomy=anatomy, facts=facts, geometry=geometry, ms=ms)
 
 
 def score_slices(slices: Sequence[PreparedSlice], backend: Backend, card: EngineCard) -> list[SliceScore]:
@@ -80,6 +83,7 @@ def _score(read: PreparedSlice, answer: Answer, engine_ms: float, backend: str, 
         skull_area_mm2=read.anatomy.skull_area_mm2,
         ms={**read.ms, "engine": engine_ms},
         backend=backend,
+        facts=read.facts,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from appliance.core.headers import SeriesFacts, SliceGeometry
 from appliance.core.ledger import Finding, Reasons
-from appliance.core.slices import HEAT_SIZE, BoxPlace, SliceScore
+from appliance.core.slices import HEAT_SIZE, BoxPlace, SliceFacts, SliceScore
 from appliance.core.words import LABELS, Side
 
 Json = dict[str, Any]
@@ -67,6 +67,7 @@ def score_out(score: SliceScore) -> Json:
         "skull_area_mm2": score.skull_area_mm2,
         "ms": dict(score.ms),
         "backend": score.backend,
+        "facts": None if score.facts is None else asdict(score.facts),
     }
     heat = np.ascontiguousarray(score.heat, dtype=np.uint8)
     if heat.shape != (HEAT_SIZE, HEAT_SIZE):
@@ -85,7 +86,7 @@ def score_in(row: Any) -> SliceScore | None:
     if row.logits is None:
         return None
     seen = row.seen
-    peak = seen["peak_rc"]
+    peak, facts = seen["peak_rc"], seen.get("facts")
     return SliceScore(
         logits=np.frombuffer(row.logits, dtype="<f4"),
         embedding=np.frombuffer(row.embedding, dtype="<f4"),
@@ -98,6 +99,7 @@ def score_in(row: Any) -> SliceScore | None:
         skull_area_mm2=seen["skull_area_mm2"],
         ms=seen["ms"],
         backend=seen.get("backend", ""),
+        facts=None if facts is None else SliceFacts(**_tuples(facts)),
     )
 
 

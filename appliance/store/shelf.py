@@ -29,6 +29,21 @@ def shelf_name(*, study_uid: str, series_uid: str, sop_uid: str, file_sha256: st
     )
 
 
+def read_hounsfield(root: Path, name: str) -> Hounsfield:
+    """The Hounsfield values of a stored file below the store's root, int16 [rows, columns]; writes nothing.
+
+    OSError or ValueError if they are gone or torn.
+    """
+    values = np.load(_hounsfield_path(root, name), allow_pickle=False)
+    if values.dtype != np.int16 or values.ndim != 2:
+        raise ValueError("not a slice of Hounsfield values")
+    return values  # type: ignore[no-any-return]
+
+
+def _hounsfield_path(root: Path, name: str) -> Path:
+    return (root / name).with_suffix(".npy")
+
+
 def without_preamble(data: bytes) -> bytes:
     """The same file with its 128 free bytes cleared: they may hold a program of another kind (CVE-2019-11687)."""
     if data[PREAMBLE : PREAMBLE + 4] != b"DICM":
@@ -78,14 +93,11 @@ class Shelf:
 
     def hounsfield_path(self, name: str) -> Path:
         """Where the Hounsfield values of a stored file stand."""
-        return (self.root / name).with_suffix(".npy")
+        return _hounsfield_path(self.root, name)
 
     def hounsfield(self, name: str) -> Hounsfield:
         """int16 [rows, columns]. OSError or ValueError if they are gone or torn."""
-        values = np.load(self.hounsfield_path(name), allow_pickle=False)
-        if values.dtype != np.int16 or values.ndim != 2:
-            raise ValueError("not a slice of Hounsfield values")
-        return values  # type: ignore[no-any-return]
+        return read_hounsfield(self.root, name)
 
     def _draft(self, place: Path) -> BinaryIO:
         return open(self._drafts / f"{secrets.token_hex(8)}{place.suffix}", "xb")

@@ -6,7 +6,7 @@ import numpy as np
 
 from appliance.core.headers import Header, Patient, SeriesFacts, SliceGeometry, StudyFacts
 from appliance.core.ledger import AlertKey, FileRow, Finding, Identity, ReadingRow, SeriesRow, SliceRow, StudyRow
-from appliance.core.slices import BoxPlace, SliceScore
+from appliance.core.slices import BoxPlace, SliceFacts, SliceScore
 from appliance.core.words import FileVerdict, Finality, Outcome, SeriesVerdict, Side
 from appliance.records.ledger import Connection
 from appliance.records.series import open_series
@@ -70,6 +70,15 @@ def score(seed: int = 0) -> SliceScore:
         brain_hu=33.5,
         skull_area_mm2=8123.75,
         ms={"prepare": 3.5, "engine": 7.25},
+        facts=SliceFacts(
+            inside_mm2=15012.5,
+            inside_rc=None if seed % 2 else (249.5, 260.125),
+            gap_mm=None if seed % 2 else 2.375,
+            bright_spots=seed,
+            metal_mm2=0.25,
+            air_hu=-998.5,
+            grey_step_hu=None,
+        ),
     )
 
 

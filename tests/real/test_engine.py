@@ -72,6 +72,7 @@ def bits(score: SliceScore) -> tuple[object, ...]:
         score.has_brain,
         score.brain_hu,
         score.skull_area_mm2,
+        score.facts,
     )
 
 

@@ -545,11 +545,21 @@ def test_a_score_comes_back_bit_for_bit(ledger: Ledger) -> None:
             for name in ("logits", "embedding", "heat"):
                 assert np.array_equal(getattr(read, name), getattr(written, name))
                 assert getattr(read, name).dtype == getattr(written, name).dtype
-            rest = ("probabilities", "box", "peak_rc", "has_brain", "brain_hu", "skull_area_mm2", "ms")
+            rest = ("probabilities", "box", "peak_rc", "has_brain", "brain_hu", "skull_area_mm2", "ms", "facts")
             assert [getattr(read, name) for name in rest] == [getattr(written, name) for name in rest]
     with ledger.writing() as w:
         slices.forget_scores(w, one.id)
         assert [row.score for row in slices.slices_of(w, one.id)] == [None, None, None]
+
+
+def test_a_score_from_before_facts_were_measured_has_none(ledger: Ledger) -> None:
+    with ledger.writing() as w:
+        _, one = invented.opened(w)
+        row = invented.taken(w, one.id, 1)
+        slices.score_slice(w, row.id, invented.score(), {})
+        w.exec_driver_sql("UPDATE slice SET seen = json_remove(seen, '$.facts', '$.backend')")
+        (back,) = slices.slices_of(w, one.id)
+    assert back.score is not None and back.score.facts is None and back.score.has_brain
 
 
 def test_two_pictures_under_one_sop_uid_are_both_kept_and_the_same_twice_is_not(ledger: Ledger) -> None:

@@ -36,8 +36,9 @@ LEAST_INSIDE_SHARE = 0.06
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anatomy:
-    """What one slice shows; masks bool [H', W'] on a copy shrunk by `step` (row, column) pixels."""
+    """What one slice shows; `coarse` in HU and masks, all [H', W'], are a copy shrunk by `step` (row, column) pixels."""
 
+    coarse: NDArray[np.float32]
     skull: NDArray[np.bool_]
     inside: NDArray[np.bool_]
     step: tuple[int, int]
@@ -59,7 +60,7 @@ def find_anatomy(hu: NDArray[np.int16] | NDArray[np.float32], pixel_mm: tuple[fl
     closed = _filled(skull)
     inside = _inside(closed & ~skull, coarse)
     if not skull.any():
-        return _nothing(hu.shape, skull, step)
+        return _nothing(hu.shape, coarse, skull, step)
     grown_rows, grown_columns = np.nonzero(closed)
     centre = (
         (0.5 * (float(grown_rows.min()) + float(grown_rows.max())) + 0.5) * step[0] - 0.5,
@@ -75,6 +76,7 @@ def find_anatomy(hu: NDArray[np.int16] | NDArray[np.float32], pixel_mm: tuple[fl
         and _ring_share(skull, inside) >= LEAST_RING_SHARE
     )
     return Anatomy(
+        coarse=coarse,
         skull=skull,
         inside=inside,
         step=step,
@@ -177,8 +179,11 @@ def _ring_share(skull: NDArray[np.bool_], inside: NDArray[np.bool_], directions:
     return float(np.unique(bins).size / directions)
 
 
-def _nothing(shape: tuple[int, ...], empty: NDArray[np.bool_], step: tuple[int, int]) -> Anatomy:
+def _nothing(
+    shape: tuple[int, ...], coarse: NDArray[np.float32], empty: NDArray[np.bool_], step: tuple[int, int]
+) -> Anatomy:
     return Anatomy(
+        coarse=coarse,
         skull=empty,
         inside=np.zeros_like(empty),
         step=step,
