@@ -65,7 +65,7 @@ def _evaluate(wish: Wish, source: Source, engine: LoadedEngine) -> None:
     began_s = time.monotonic()
     images: list[ImageAnswer] = []
     exams: list[ExamAnswer] = []
-    with _bar(source.size) as tell:
+    with reading_bar(source.size) as tell:
         for one in source.answers(engine, tell):
             if isinstance(one, ImageAnswer):
                 images.append(one)
@@ -123,7 +123,7 @@ def line_of(one: ImageAnswer | ExamAnswer) -> dict[str, Any]:
 
 
 @contextmanager
-def _bar(size: int) -> Iterator[Callable[[int], None]]:
+def reading_bar(size: int) -> Iterator[Callable[[int], None]]:
     """On stderr: standard output may be read by a program."""
     columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:

@@ -14,6 +14,7 @@ from appliance.core.ledger import SliceRow
 from appliance.core.words import LABELS, FileVerdict, Level, Outcome
 from appliance.evaluation.answers import ExamAnswer, ImageAnswer, Shown, Truth
 from appliance.evaluation.manifest import MOST_BYTES, groups_of, table_of, truth_of
+from appliance.evaluation.read_exams import ReadExam, ReadSeries, read_series
 from appliance.evaluation.whole_exam import best_right, common_groups, early_after, exam_truth
 from appliance.inference.loading import LoadedEngine
 from appliance.intake.reader_pool import ReaderPool
@@ -93,6 +94,15 @@ class DicomStudies:
         yield from (images[number] for number in sorted(images))
         for study in found.studies():
             yield self._exam(study, found, images, engine)
+
+    def exams(self, engine: LoadedEngine, tell: Callable[[int], None]) -> Iterator[ReadExam]:
+        """Every study with the slices of its series that were read."""
+        found = score_files(self._files, engine, lambda: tell(1))
+        images = self._images(found)
+        for study in found.studies():
+            series = [one for (owner, _), one in found.series.items() if owner == study and one.reading]
+            read = tuple(each for one in series for each in _read(one, images))
+            yield ReadExam(answer=self._exam(study, found, images, engine), series=read)
 
     def pictures(self, answers: Sequence[ImageAnswer]) -> Iterator[Shown]:
         """The slices of these files."""
@@ -182,6 +192,11 @@ def _early(series: ScoredSeries, engine: LoadedEngine) -> int | None:
     scored = [row for row in series.slices.values() if row.score is not None]
     scored.sort(key=lambda row: (row.acquired, row.acquisition_number or 0, row.instance_number or 0, row.sop_uid))
     return None if series.reading and series.reading.declined else early_after(scored, engine)
+
+
+def _read(series: ScoredSeries, images: dict[int, ImageAnswer]) -> tuple[ReadSeries, ...]:
+    slices = [(row, images[number].truth) for number, row in series.slices.items()]
+    return read_series(slices, declined=bool(series.reading and series.reading.declined))
 
 
 def _patient(series: ScoredSeries) -> str:

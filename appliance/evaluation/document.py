@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from appliance.core.bounds import at_most, proven_share
 from appliance.core.engine import EngineCard
 from appliance.core.words import KINDS, LABELS, Label, Level, Outcome
 from appliance.evaluation.answers import ExamAnswer, ImageAnswer, Truth, owner
 from appliance.evaluation.claim import claim
 from appliance.evaluation.figures import (
     area,
-    at_most,
     brier,
     calibration,
     calibration_error,
@@ -164,7 +164,7 @@ def _exams(exams: Sequence[ExamAnswer]) -> dict[str, Any]:
             for name, truth in (("bleeding", True), ("bleed_free", False), ("unknown", None))
         },
         "over_point": {
-            point.name: {"said": point.said, **_rates([(one.truth, point.reaches(one)) for one in known])}
+            point.name: {"said": point.said, **_bounded(_rates([(one.truth, point.reaches(one)) for one in known]))}
             for point in POINTS
         },
         "best_slice_right": asdict(wilson(sum(best), len(best))),
@@ -183,6 +183,17 @@ def _rates(answers: Sequence[tuple[Truth, bool]]) -> dict[str, Any]:
         "specificity": asdict(wilson(len(free) - sum(free), len(free))),
         "false_share_at_most": at_most(sum(free), len(free)),
         "sensitivity_by_kind": {kind: asdict(wilson(sum(flags), len(flags))) for kind, flags in by_kind.items()},
+    }
+
+
+def _bounded(rates: dict[str, Any]) -> dict[str, Any]:
+    """The same with what is proven of false alarms. Of exams alone: slices of one exam are no cases of their own."""
+    specificity = rates["specificity"]
+    negatives, false = specificity["n"], specificity["n"] - specificity["hits"]
+    return rates | {
+        "negatives": negatives,
+        "false_positives": false,
+        "proven_at_most": proven_share(false, negatives),
     }
 
 

@@ -1,7 +1,7 @@
 """The figures of an evaluation: ranks, shares, their intervals, calibration. Pure functions over arrays.
 
-AUC: Bamber 1975. Intervals of shares: Wilson 1927. Exact bounds: Clopper and Pearson 1934. Slices of one patient are
-alike, so an interval over slices is drawn by patient.
+AUC: Bamber 1975. Intervals of shares: Wilson 1927. Slices of one patient are alike, so an interval over
+slices is drawn by patient.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 DRAWS: Final = 2000
 SEED: Final = 0
@@ -132,13 +131,6 @@ def wilson(hits: int, n: int) -> Share:
     low = 0.0 if hits == 0 else max(0.0, float(middle - reach))
     high = 1.0 if hits == n else min(1.0, float(middle + reach))
     return Share(hits=hits, n=n, share=share, low=low, high=high)
-
-
-def at_most(hits: int, n: int, sure: float = 0.95) -> float | None:
-    """The exact one-sided upper bound of a share: it is no higher, with this certainty. None without a case."""
-    if n == 0:
-        return None
-    return 1.0 if hits == n else float(stats.beta.ppf(sure, hits + 1, n - hits))
 
 
 def calibration(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10, least: int = 10) -> list[Bin]:

@@ -9,11 +9,12 @@ import numpy as np
 from appliance.core.errors import Fault
 from appliance.core.ledger import SliceRow
 from appliance.core.slices import SliceScore
-from appliance.evaluation.answers import ExamAnswer, ImageAnswer
+from appliance.evaluation.answers import ExamAnswer, ImageAnswer, Truth
 from appliance.evaluation.figures import overlap
 from appliance.evaluation.manifest import Row
 from appliance.evaluation.marks import hot_pixels, place_of
 from appliance.evaluation.opened import FileReader, Unread
+from appliance.evaluation.read_exams import ReadExam
 from appliance.evaluation.stacks import Picture, Unit, read_unit
 from appliance.evaluation.whole_exam import best_right, not_read, read_exam_of
 from appliance.imaging.plain_pictures import BadPicture
@@ -26,7 +27,12 @@ class UnitAnswers:
     """All that came of one unit: an answer for each row, and its exams (none for lone pictures)."""
 
     images: tuple[ImageAnswer, ...]
-    exams: tuple[ExamAnswer, ...]
+    read: tuple[ReadExam, ...]
+
+    @property
+    def exams(self) -> tuple[ExamAnswer, ...]:
+        """The answers of the exams."""
+        return tuple(one.answer for one in self.read)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +55,9 @@ def score_unit(
         own.append(_scored(picture, place, engine, files))
     images = tuple(_strongest(own) for own in by_row.values())
     if unit.is_exam:
-        return UnitAnswers(images=images, exams=(_exam(unit.rows, by_row, engine, unit.rows[0].stack),))
+        return UnitAnswers(images=images, read=(_exam(unit.rows, by_row, engine, unit.rows[0].stack),))
     volumes = [row for row in unit.rows if len(by_row[row.number]) > 1]
-    return UnitAnswers(images=images, exams=tuple(_exam([row], by_row, engine, row.path) for row in volumes))
+    return UnitAnswers(images=images, read=tuple(_exam([row], by_row, engine, row.path) for row in volumes))
 
 
 def _scored(picture: Picture | Unread, place: int, engine: LoadedEngine, files: FileReader) -> _Scored:
@@ -72,25 +78,26 @@ def _strongest(own: Sequence[_Scored]) -> ImageAnswer:
     return replace(best, has_brain=any(one.has_brain for one in answered))
 
 
-def _exam(rows: Sequence[Row], by_row: dict[int, list[_Scored]], engine: LoadedEngine, stack: str) -> ExamAnswer:
+def _exam(rows: Sequence[Row], by_row: dict[int, list[_Scored]], engine: LoadedEngine, stack: str) -> ReadExam:
     known = not_read(stack, rows[0].patient, [row.truth for row in rows], [row.groups for row in rows])
     own = [one for row in rows for one in by_row[row.number]]
     headers = [one.picture.header for one in own if isinstance(one.picture, Picture) and one.picture.header]
-    found = read_exam_of(
-        known, [one.row for one in own if one.row], headers, sum(one.row is None for one in own), engine
-    )
-    slices = [
-        (one.answer.probabilities[0], _known_of_slice(one, len(by_row[one.answer.number])))
-        for one in own
+    truths = [_known_of_slice(one, len(by_row[one.answer.number])) for one in own]
+    slices = [(one.row, truth) for one, truth in zip(own, truths, strict=True) if one.row]
+    found = read_exam_of(known, slices, headers, sum(one.row is None for one in own), engine)
+    answered = [
+        (one.answer.probabilities[0], truth[0])
+        for one, truth in zip(own, truths, strict=True)
         if one.answer.probabilities
     ]
-    return replace(found, best_right=best_right(slices))
+    return replace(found, answer=replace(found.answer, best_right=best_right(answered)))
 
 
-def _known_of_slice(one: _Scored, slices_of_row: int) -> bool | None:
+def _known_of_slice(one: _Scored, slices_of_row: int) -> Truth:
     """A bleeding volume says of no slice that it bleeds."""
-    bleeds = one.answer.truth[0]
-    return None if bleeds and slices_of_row > 1 else bleeds
+    if slices_of_row == 1:
+        return one.answer.truth
+    return tuple(None if bleeds else bleeds for bleeds in one.answer.truth)
 
 
 def _unanswered(row: Row, why: str) -> ImageAnswer:

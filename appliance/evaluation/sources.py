@@ -8,6 +8,7 @@ from appliance.evaluation.answers import ExamAnswer, ImageAnswer, Shown
 from appliance.evaluation.dicom_studies import DicomStudies
 from appliance.evaluation.manifest import read_manifest
 from appliance.evaluation.opened import FileReader
+from appliance.evaluation.read_exams import ReadExam
 from appliance.evaluation.scoring import score_unit
 from appliance.evaluation.stacks import Picture, read_unit, units_of
 from appliance.inference.loading import LoadedEngine
@@ -23,6 +24,10 @@ class Source(Protocol):
 
     def answers(self, engine: LoadedEngine, tell: Tell) -> Iterator[ImageAnswer | ExamAnswer]:
         """Every picture in order, then every exam. `tell` is called with how many more have been read."""
+        ...
+
+    def exams(self, engine: LoadedEngine, tell: Tell) -> Iterator[ReadExam]:
+        """Every exam of `answers` with the slices that it was read from."""
         ...
 
     def pictures(self, answers: Sequence[ImageAnswer]) -> Iterator[Shown]:
@@ -55,6 +60,11 @@ class Manifest:
                     yield waiting.pop(following)
                     following += 1
         yield from exams
+
+    def exams(self, engine: LoadedEngine, tell: Tell) -> Iterator[ReadExam]:
+        with FileReader() as files:
+            for unit in units_of(self._rows):
+                yield from score_unit(unit, engine, files, tell).read
 
     def pictures(self, answers: Sequence[ImageAnswer]) -> Iterator[Shown]:
         wanted = {one.number: one.slice_index for one in answers}

@@ -73,7 +73,7 @@ def _placed(opened: Sequence[Opened]) -> list[Picture]:
         Picture(
             row=one.row,
             hu=one.hu,
-            geometry=one.geometry or _flat(one.hu.shape, size, place),
+            geometry=one.geometry or flat_geometry(one.hu.shape, (size, size), place),
             stored=one.stored,
             header=one.header,
         )
@@ -81,16 +81,16 @@ def _placed(opened: Sequence[Opened]) -> list[Picture]:
     ]
 
 
-def _flat(shape: tuple[int, ...], pixel_mm: float, place_mm: float) -> SliceGeometry:
+def flat_geometry(shape: tuple[int, ...], pixel_mm: tuple[float, float], place_mm: float) -> SliceGeometry:
     """Of a picture that says nothing of itself: axial, face up, its middle on the axis of the scanner."""
     rows, columns = shape
     return SliceGeometry(
         rows=rows,
         columns=columns,
-        pixel_mm=(pixel_mm, pixel_mm),
+        pixel_mm=pixel_mm,
         row_direction=(1.0, 0.0, 0.0),
         column_direction=(0.0, 1.0, 0.0),
-        corner_mm=(-0.5 * (columns - 1) * pixel_mm, -0.5 * (rows - 1) * pixel_mm, place_mm),
+        corner_mm=(-0.5 * (columns - 1) * pixel_mm[1], -0.5 * (rows - 1) * pixel_mm[0], place_mm),
         position_mm=place_mm,
         tilt_deg=0.0,
     )

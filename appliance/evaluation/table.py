@@ -38,14 +38,10 @@ def areas(summary: Mapping[str, Any]) -> Table:
 
 
 def _points(summary: Mapping[str, Any]) -> Table:
-    table = Table("Exams at", "sensitivity", "specificity", "false at most")
+    table = Table("Exams at", "sensitivity", "specificity", "false alarms")
     for point in summary["exams"]["over_point"].values():
-        bound = point["false_share_at_most"]
         table.add_row(
-            point["said"],
-            share_said(point["sensitivity"]),
-            share_said(point["specificity"]),
-            "-" if bound is None else f"{100 * bound:.1f} %",
+            point["said"], share_said(point["sensitivity"]), share_said(point["specificity"]), bound_said(point)
         )
     return table
 
@@ -97,6 +93,14 @@ def share_said(share: Mapping[str, Any]) -> str:
         f"{share['hits']}/{share['n']}, {100 * share['share']:.0f} % "
         f"({100 * share['low']:.0f}–{100 * share['high']:.0f})"
     )
+
+
+def bound_said(point: Mapping[str, Any]) -> str:
+    """1 of 236, at most 2.0 %. What is above every bound that is spoken of is "not certified"."""
+    if not point["negatives"]:
+        return "-"
+    said = f"{point['false_positives']} of {point['negatives']}, at most {100 * point['false_share_at_most']:.1f} %"
+    return said if point["proven_at_most"] is not None else f"{said}: not certified"
 
 
 def _short(value: float) -> str:

@@ -9,6 +9,7 @@ from appliance.core.ledger import SliceRow
 from appliance.core.outcome import SeriesStanding, study_outcome
 from appliance.core.words import LABELS, Outcome, SeriesVerdict
 from appliance.evaluation.answers import ExamAnswer, Truth
+from appliance.evaluation.read_exams import ReadExam, read_series
 from appliance.exams.registry import EXAM, EXAMS
 from appliance.inference.loading import LoadedEngine
 from appliance.reading.series_reader import declined_standing, early_level, read_whole
@@ -27,18 +28,23 @@ def not_read(stack: str, patient: str, truths: Sequence[Truth], groups: Sequence
 
 
 def read_exam_of(
-    known: ExamAnswer, rows: Sequence[SliceRow], headers: Sequence[Header], failed: int, engine: LoadedEngine
-) -> ExamAnswer:
+    known: ExamAnswer,
+    slices: Sequence[tuple[SliceRow, Truth]],
+    headers: Sequence[Header],
+    failed: int,
+    engine: LoadedEngine,
+) -> ReadExam:
     """`known` with what its slices come to, in any order. `failed`: pictures of it that could not be read."""
+    rows = [row for row, _ in slices]
     if not rows:
-        return known
+        return ReadExam(answer=known)
     unanswered = any(row.score is None for row in rows)
     reading = read_whole(rows, engine.card, complete=Complete.QUIET, engine_tries=int(unanswered))
     declined = _declined(headers, engine, len(rows))
     outcome, reasons = study_outcome([declined or reading.standing], set_aside=failed)
     from_foot = sorted(rows, key=lambda row: (row.geometry.position_mm, row.sop_uid, row.pixel_sha256))
     scored = [row for row in from_foot if row.score is not None]
-    return replace(
+    answer = replace(
         known,
         outcome=outcome,
         reasons=tuple(code for code, _ in reasons),
@@ -48,6 +54,8 @@ def read_exam_of(
         early_after=None if declined else early_after(scored, engine),
         early_of=len(rows),
     )
+    series = () if declined else read_series(slices, declined=reading.declined is not None)
+    return ReadExam(answer=answer, series=series)
 
 
 def exam_truth(truths: Sequence[Truth]) -> Truth:

@@ -1,152 +1,158 @@
-"""Batches from cached slices: which slices, and what a scanner and a pose could have done to them."""
+"""What a pose, a scanner and its noise could have made of a slice: drawn for a whole batch, laid on all at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional
 
-from appliance.core.engine import InputSpec
-from appliance.training.cache import Slices
-from appliance.training.recipe import Recipe
+from appliance.training.cache import UNKNOWN, WHOLE
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """float32 image [n, windows, 224, 224], labels [n, 6], cells [n, 6, 56, 56] share that bleeds."""
-
-    image: Tensor
-    labels: Tensor
-    cells: Tensor
-
-
-class Sampler:
-    """Draws batches: bleeding slices, the clean twins of some of them with the same noise, and other clean slices."""
-
-    def __init__(self, slices: Slices, recipe: Recipe, spec: InputSpec, rng: np.random.Generator) -> None:
-        self._slices = slices
-        self._spec = spec
-        self._rng = rng
-        self._recipe = recipe
-        positive = slices.labels[:, 0] == 1
-        self._clean = np.flatnonzero(~positive & ~slices.faint)
-        # Each kind is met about as often as any other, however many slices show it.
-        self._by_kind = [np.flatnonzero(slices.labels[:, 1 + k] == 1) for k in range(5)]
-        self._by_kind = [found for found in self._by_kind if found.size]
-        if not self._by_kind or not self._clean.size:
-            raise ValueError("the cache holds no bleeding or no clean slice; render more heads")
-        self._noise = _noise_bank(np.random.default_rng(recipe.seed + 11), spec.size)
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield batches for ever."""
-        while True:
-            yield self._one()
-
-    def _one(self) -> Batch:
-        rng, n = self._rng, self._recipe.batch
-        bleeding = max(1, round(n * self._recipe.positive_share))
-        twins = min(round(n * self._recipe.twin_share), bleeding)
-        chosen = [int(rng.choice(self._by_kind[int(rng.integers(len(self._by_kind)))])) for _ in range(bleeding)]
-        looks = [_Look.draw(rng) for _ in range(bleeding)]
-        chosen += [int(self._slices.twin[k]) for k in chosen[:twins]]
-        looks += looks[:twins]
-        rest = n - len(chosen)
-        chosen += [int(k) for k in rng.choice(self._clean, rest)]
-        looks += [_Look.draw(rng) for _ in range(rest)]
-        hu = torch.from_numpy(self._slices.hu[chosen].astype(np.float32)).unsqueeze(1)
-        lesions = self._slices.lesions[chosen].astype(np.float32) / 255.0
-        cells = np.concatenate([lesions.max(axis=-1, keepdims=True), lesions], axis=-1)
-        maps = torch.from_numpy(np.ascontiguousarray(cells.transpose(0, 3, 1, 2)))
-        hu, maps = _pose(hu, maps, looks)
-        hu = hu + _cupping(hu, looks)
-        hu = hu + torch.from_numpy(np.stack([self._noise_for(look) for look in looks]))[:, None]
-        image = torch.cat(
-            [((hu - (w.center - w.width / 2)) / w.width).clamp(0.0, 1.0) for w in self._spec.windows], dim=1
-        )
-        labels = torch.from_numpy(self._slices.labels[chosen].astype(np.float32))
-        return Batch(image=image, labels=labels, cells=maps)
-
-    def _noise_for(self, look: _Look) -> NDArray[np.float32]:
-        noise = np.roll(self._noise[look.noise_index], look.roll, axis=(0, 1))
-        noise = noise * np.float32(look.noise_hu) + np.float32(look.shift_hu)
-        return np.asarray(noise + look.bars(), dtype=np.float32)
+AIR_HU = -1000.0
+BANK = 64
+SOFT_HU = (-50.0, 120.0)
+_REACH = 3  # pixels to each side that blur and sharpening look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    mirror: bool
-    angle: float
-    zoom: float
-    stretch: float
-    move: tuple[float, float]
-    noise_hu: float
-    noise_index: int
-    roll: tuple[int, int]
-    shift_hu: float
-    gain: float
-    bar: tuple[float, float, float]
-    cupping: float
+class Looks:
+    """One draw for each of n slices; each field is an array [n]. Twins are given the same one."""
 
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> _Look:
-        return cls(
-            mirror=bool(rng.random() < 0.5),
-            angle=float(rng.normal(0.0, 0.12)),
-            zoom=float(np.exp(rng.normal(0.0, 0.06))),
-            stretch=float(np.exp(rng.normal(0.0, 0.03))),
-            move=(float(rng.normal(0, 0.03)), float(rng.normal(0, 0.03))),
-            noise_hu=float(rng.uniform(0.8, 5.0)),
-            noise_index=int(rng.integers(64)),
-            roll=(int(rng.integers(224)), int(rng.integers(224))),
-            shift_hu=float(rng.normal(0.0, 2.5)),
-            gain=float(np.exp(rng.normal(0.0, 0.05))),
-            bar=(float(rng.uniform(0, 224)), float(rng.uniform(4, 20)), float(rng.normal(0, 5)) * (rng.random() < 0.3)),
-            cupping=float(30.0 * rng.uniform() ** 2 - 2.0),
-        )
+    mirror: NDArray[np.bool_]
+    angle: NDArray[np.float64]  # radians
+    scale: NDArray[np.float64]
+    stretch: NDArray[np.float64]
+    move_x: NDArray[np.float64]  # of half the picture
+    move_y: NDArray[np.float64]
+    blur_px: NDArray[np.float64]
+    sharpen: NDArray[np.float64]  # -1 blurs, above 0 sharpens by so much
+    gain: NDArray[np.float64]
+    offset_hu: NDArray[np.float64]
+    cupping_hu: NDArray[np.float64]  # per 400 HU of bone all round
+    bar_hu: NDArray[np.float64]
+    bar_row: NDArray[np.float64]  # of the picture's side
+    bar_px: NDArray[np.float64]
+    noise_hu: NDArray[np.float64]
+    noise_of: NDArray[np.int64]
+    noise_roll: NDArray[np.int64]
 
-    def bars(self) -> NDArray[np.float32]:
-        rows = np.arange(224, dtype=np.float32)
-        bar = self.bar[2] * np.exp(-0.5 * ((rows - self.bar[0]) / self.bar[1]) ** 2)
-        return np.asarray(bar[:, None], dtype=np.float32)
+    def taken(self, indices: NDArray[np.int64]) -> Looks:
+        """The looks of these numbers."""
+        return Looks(**{one.name: getattr(self, one.name)[indices] for one in fields(self)})
 
 
-def _pose(hu: Tensor, maps: Tensor, looks: list[_Look]) -> tuple[Tensor, Tensor]:
-    theta = torch.zeros(len(looks), 2, 3)
-    for k, look in enumerate(looks):
-        cosine, sine = np.cos(look.angle) / look.zoom, np.sin(look.angle) / look.zoom
-        flip = -1.0 if look.mirror else 1.0
-        theta[k, 0] = torch.tensor([flip * cosine * look.stretch, -sine, look.move[0]])
-        theta[k, 1] = torch.tensor([flip * sine * look.stretch, cosine, look.move[1]])
-    gain = torch.tensor([look.gain for look in looks])[:, None, None, None]
-    grid = torch.nn.functional.affine_grid(theta, list(hu.shape), align_corners=False)
-    hu = torch.nn.functional.grid_sample(hu + 1000.0, grid, align_corners=False) - 1000.0
-    # Gain on soft tissue alone: bone and air keep their values.
-    hu = torch.where((hu > -50.0) & (hu < 120.0), hu * gain, hu)
-    coarse = torch.nn.functional.affine_grid(theta, list(maps.shape), align_corners=False)
-    return hu, torch.nn.functional.grid_sample(maps, coarse, align_corners=False)
+def draw_looks(rng: np.random.Generator, n: int) -> Looks:
+    """Draw n looks."""
+    blurs = rng.random(n) < 0.7
+    return Looks(
+        mirror=rng.random(n) < 0.5,
+        angle=np.deg2rad(rng.normal(0.0, 10.0, n)),
+        scale=rng.uniform(0.82, 1.12, n),
+        stretch=np.exp(rng.normal(0.0, 0.03, n)),
+        move_x=rng.normal(0.0, 0.04, n),
+        move_y=rng.normal(0.0, 0.04, n),
+        blur_px=np.where(blurs, rng.uniform(0.0, 1.0, n), rng.uniform(0.8, 1.6, n)),
+        sharpen=np.where(blurs, -1.0, rng.uniform(0.0, 0.8, n)),
+        gain=rng.uniform(0.85, 1.15, n),
+        offset_hu=rng.normal(0.0, 3.0, n),
+        cupping_hu=30.0 * rng.random(n) ** 2 - 2.0,
+        bar_hu=rng.normal(0.0, 5.0, n) * (rng.random(n) < 0.3),
+        bar_row=rng.random(n),
+        bar_px=rng.uniform(4.0, 20.0, n),
+        noise_hu=rng.uniform(0.5, 5.0, n),
+        noise_of=rng.integers(BANK, size=n),
+        noise_roll=rng.integers(1 << 16, size=n),
+    )
 
 
-def _cupping(hu: Tensor, looks: list[_Look]) -> Tensor:
-    """Return HU to add: bone blurred over 2 cm, as beam hardening does; most under the vertex, with bone all round."""
-    bone = torch.nn.functional.avg_pool2d(hu.clamp(0.0, 1500.0), 8)
-    places = torch.arange(-6, 7, dtype=torch.float32)
-    line = torch.exp(-0.5 * (places * 8.0 / 20.0) ** 2)
-    kernel = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
-    near = torch.nn.functional.conv2d(bone, kernel, padding=6)
-    near = torch.nn.functional.interpolate(near, size=hu.shape[2:], mode="bilinear", align_corners=False)
-    share = torch.tensor([look.cupping / 400.0 for look in looks], dtype=torch.float32)[:, None, None, None]
-    return torch.where(hu > -200.0, near * share, torch.zeros(()))
-
-
-def _noise_bank(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+def noise_bank(rng: np.random.Generator, size: int) -> Tensor:
+    """float32 [BANK, size, size] of deviation 1: noise of scanners is coloured, white noise would be easy to see through."""
     bank = []
-    for _ in range(64):
+    for _ in range(BANK):
         fine = rng.standard_normal((size, size)).astype(np.float32)
         fine = ndimage.gaussian_filter(fine, float(rng.uniform(0.2, 0.9)), mode="wrap")
         bank.append(fine / fine.std())
-    return np.stack(bank)
+    return torch.from_numpy(np.stack(bank))
+
+
+def look_hu(hu: Tensor, looks: Looks, bank: Tensor, size: int) -> Tensor:
+    """[n, 1, S, S] HU -> [n, 1, size, size]: the middle of the picture, as posed, blurred, scaled and noisy as drawn."""
+    hu = _posed(hu - AIR_HU, looks, size) + AIR_HU
+    hu = _filtered(hu, looks)
+    # Gain on soft tissue alone: bone and air keep their values.
+    hu = torch.where((hu > SOFT_HU[0]) & (hu < SOFT_HU[1]), hu * _each(looks.gain), hu)
+    hu = hu + _cupping(hu, looks)
+    return hu + _noise(looks, bank, size)
+
+
+def look_cells(cells: NDArray[np.uint8], looks: Looks, size: int) -> tuple[Tensor, Tensor]:
+    """uint8 [n, h, h, 6] -> shares that bleed and whether they are known, float32 [n, 6, size, size], posed alike."""
+    known = cells != UNKNOWN
+    shares = np.where(known, cells, 0).astype(np.float32) / WHOLE
+    both = np.concatenate([shares, known.astype(np.float32)], axis=-1).transpose(0, 3, 1, 2)
+    # What comes in from outside the picture is known: nothing bleeds there.
+    both = torch.from_numpy(np.ascontiguousarray(both))
+    posed = _posed(both - _OUTSIDE, looks, size) + _OUTSIDE
+    shares, known = posed.chunk(2, dim=1)
+    return shares, known
+
+
+_OUTSIDE = torch.tensor([0.0] * 6 + [1.0] * 6).view(1, 12, 1, 1)
+
+
+def _posed(values: Tensor, looks: Looks, size: int) -> Tensor:
+    """Turn, scale, mirror, move and cut to the middle `size` of the picture; 0 comes in from outside."""
+    cosine, sine = np.cos(looks.angle) / looks.scale, np.sin(looks.angle) / looks.scale
+    flip = np.where(looks.mirror, -1.0, 1.0)
+    cut = size / values.shape[-1]
+    rows = np.stack(
+        [
+            np.stack([flip * cosine * looks.stretch * cut, -flip * sine * cut, looks.move_x], axis=-1),
+            np.stack([sine * looks.stretch * cut, cosine * cut, looks.move_y], axis=-1),
+        ],
+        axis=1,
+    )
+    theta = torch.from_numpy(rows.astype(np.float32))
+    grid = functional.affine_grid(theta, [values.shape[0], values.shape[1], size, size], align_corners=False)
+    return functional.grid_sample(values, grid, align_corners=False)
+
+
+def _filtered(hu: Tensor, looks: Looks) -> Tensor:
+    """Blur, or sharpen by what a blur takes away."""
+    places = np.arange(-_REACH, _REACH + 1)
+    lines = np.exp(-0.5 * (places[None, :] / np.maximum(looks.blur_px, 0.15)[:, None]) ** 2)
+    kernel = torch.from_numpy((lines / lines.sum(axis=1, keepdims=True)).astype(np.float32))
+    n, side = hu.shape[0], hu.shape[-1]
+    flat = functional.pad(hu.view(1, n, side, side), [_REACH] * 4, mode="replicate")
+    blurred = functional.conv2d(flat, kernel.view(n, 1, 1, -1), groups=n)
+    blurred = functional.conv2d(blurred, kernel.view(n, 1, -1, 1), groups=n).view_as(hu)
+    return hu + _each(looks.sharpen) * (hu - blurred)
+
+
+def _cupping(hu: Tensor, looks: Looks) -> Tensor:
+    """Return HU to add: bone blurred over 2 cm, as beam hardening does; most under the vertex, with bone all round."""
+    bone = functional.avg_pool2d(hu.clamp(0.0, 1500.0), 8)
+    places = torch.arange(-6, 7, dtype=torch.float32)
+    line = torch.exp(-0.5 * (places * 8.0 / 20.0) ** 2)
+    kernel = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
+    near = functional.conv2d(bone, kernel, padding=6)
+    near = functional.interpolate(near, size=hu.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(hu > -200.0, near * _each(looks.cupping_hu / 400.0), torch.zeros(()))
+
+
+def _noise(looks: Looks, bank: Tensor, size: int) -> Tensor:
+    """Return HU to add, [n, 1, size, size]: offset, coloured noise, bars along rows."""
+    rolls = zip(looks.noise_of.tolist(), looks.noise_roll.tolist(), strict=True)
+    noise = torch.stack([torch.roll(bank[k], (roll >> 8, roll & 255), (0, 1))[:size, :size] for k, roll in rolls])
+    rows = np.arange(size)[None, :] - looks.bar_row[:, None] * size
+    bars = looks.bar_hu[:, None] * np.exp(-0.5 * (rows / looks.bar_px[:, None]) ** 2) + looks.offset_hu[:, None]
+    return noise[:, None] * _each(looks.noise_hu) + torch.from_numpy(bars.astype(np.float32))[:, None, :, None]
+
+
+def _each(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))[:, None, None, None]

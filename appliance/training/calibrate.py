@@ -1,17 +1,20 @@
-"""Calibration and operating points from held-out synthetic exams. No torch."""
+"""Calibration and operating points of a new engine, from held-out exams that trained nothing. No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.core.evidence import heat_overlap, near_brain, one_per_place, scored_of
-from appliance.core.exam_rule import exam_logits
-from appliance.core.ledger import SliceRow
-from appliance.training.selfcheck import ExamScore, auc, slice_logits
+from appliance.core.words import LABELS
+from appliance.evaluation.calibration import Calibration, fit_scale_bias, logit, point_of
+from appliance.evaluation.exam_marks import COLD, ExamMarks, any_logit, marks_of, raw_logits
+from appliance.evaluation.figures import auc
+from appliance.evaluation.operating_points import PointFound, points_found, quiet_point
+from appliance.evaluation.read_exams import ReadSeries
+from appliance.training.selfcheck import ExamScore
 
 OVERLAP = 0.15
 NEIGHBOUR_MM = 10.0
@@ -19,30 +22,16 @@ MARGIN = 0.5
 """Points lie this far (in logits) above the highest negative: a few dozen exams do not show the worst one."""
 
 SINGLE_MARGIN = 1.5
-COLD = -20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """What is chosen after training, on exams that trained nothing. Fields as in the manifest."""
-
-    scale: tuple[float, ...]
-    bias: tuple[float, ...]
-    smoothing_mm: float
-    sharpness: float
-    critical: float
-    review: float
-    early_pair: float
-    early_single: float
-    overlap: float
-    neighbour_mm: float
-
+SMOOTHINGS_MM = (3.0, 2.0, 4.0, 5.0)
+SHARPNESSES = (1.0, 0.5, 2.0)
+GAIN = 0.002
+"""A smaller gain in AUC is chance: the first rule in the list stands."""
 
 NEUTRAL = Calibration(
     scale=(1.0,) * 6,
     bias=(0.0,) * 6,
-    smoothing_mm=3.0,
-    sharpness=1.0,
+    smoothing_mm=SMOOTHINGS_MM[0],
+    sharpness=SHARPNESSES[0],
     critical=0.9,
     review=0.5,
     early_pair=0.95,
@@ -53,100 +42,82 @@ NEUTRAL = Calibration(
 """What stands in a manifest until its engine is calibrated."""
 
 
-def fit_scale_bias(logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return (scale, bias) of logistic regression of truth on logit, by Newton's method with a weak prior at (1, 0)."""
-    prior = np.array([1.0, 0.0])
-    weights = prior
-    design = np.stack([logits, np.ones_like(logits)], axis=1)
-    for _ in range(50):
-        chance = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30, 30)))
-        slope = design.T @ (chance - truth) + (weights - prior)
-        curve = design.T @ (design * (chance * (1 - chance))[:, None]) + np.eye(2)
-        step = np.linalg.solve(curve, slope)
-        weights = weights - step
-        if np.abs(step).max() < 1e-8:
-            break
-    return float(max(weights[0], 0.05)), float(weights[1])
+def fit_rule(scores: Sequence[ExamScore]) -> Calibration:
+    """Choose scale and bias per label, and the exam rule; points are not set yet.
 
-
-def calibrate(scores: list[ExamScore], least_critical: float, least_review: float) -> Calibration:
-    """Choose scale and bias per label, the exam rule and the points.
-
-    `least_critical` and `least_review` are exam probabilities below which the points never fall: a choice of the
-    recipe, for what synthetic heads cannot show.
+    Exams of any source, synthetic or real; slices of which nobody has said what they show fit nothing.
     """
-    logits = np.concatenate([slice_logits(s) for s in scores])
-    truth = np.concatenate([s.truth for s in scores]) == 1
-    fitted = [fit_scale_bias(logits[:, k], truth[:, k]) for k in range(6)]
-    line = fitted[0]
-    seen = [s for s in scores if s.bleeding or s.clean]
-    bleeding = np.array([s.bleeding for s in seen])
-    smoothing_mm, sharpness = _exam_rule(seen, bleeding, line)
-    exams = np.array([_exam(s, line, smoothing_mm, sharpness) for s in seen])
-    clean = [s for s in seen if s.clean]
-    negative = exams[~bleeding] if clean else np.array([COLD])
-    pair = max((_best_pair(s.rows, line) for s in clean), default=COLD)
-    single = max((_best_single(s.rows, line) for s in clean), default=COLD)
-    critical = max(float(negative.max()) + MARGIN, _logit(least_critical))
+    lines = _lines(scores)
+    seen = [one for one in scores if one.bleeding or one.clean]
+    return _exam_rule(seen, replace(NEUTRAL, scale=tuple(a for a, _ in lines), bias=tuple(b for _, b in lines)))
+
+
+def set_points(
+    scores: Sequence[ExamScore], ruled: Calibration, least_critical: float, least_review: float
+) -> Calibration:
+    """Choose the points under a rule, or under the aggregator that `ruled` brings.
+
+    Exams that are neither bleeding nor clean set no point. `least_critical` and `least_review` are exam probabilities
+    below which the points never fall: a choice of the recipe, for what held-out exams cannot show.
+    """
+    marks = [_marks(one, ruled) for one in scores if one.bleeding or one.clean]
+    clean = [one for one in marks if one.bleeds is False]
+    negative = np.array([_whole(one) for one in clean] or [COLD])
+    bleeding = np.array([_whole(one) for one in marks if one.bleeds])
+    critical = quiet_point([_whole(one) for one in clean], logit(least_critical), MARGIN)
     # Review takes in all but the dimmest twentieth of the bleeding exams, if that costs few false alarms.
-    wanted = max(
-        float(np.quantile(negative, 0.9)), float(np.quantile(exams[bleeding], 0.05)) if bleeding.any() else 0.0
-    )
-    review = min(max(wanted, _logit(least_review)), critical - 0.5)
-    return Calibration(
-        scale=tuple(pair_[0] for pair_ in fitted),
-        bias=tuple(pair_[1] for pair_ in fitted),
-        smoothing_mm=smoothing_mm,
-        sharpness=sharpness,
-        critical=_chance(critical),
-        review=_chance(review),
-        early_pair=_chance(max(pair + MARGIN, _logit(least_critical))),
-        early_single=_chance(max(single + SINGLE_MARGIN, critical + SINGLE_MARGIN)),
-        overlap=OVERLAP,
-        neighbour_mm=NEIGHBOUR_MM,
+    wanted = max(float(np.quantile(negative, 0.9)), float(np.quantile(bleeding, 0.05)) if bleeding.size else 0.0)
+    review = min(max(wanted, logit(least_review)), critical - 0.5)
+    pair = quiet_point([one.pair for one in clean], logit(least_critical), MARGIN)
+    # One slice alone has to be past every doubt: no clean exam may come near, so that pairs alone take up what may be false.
+    single = max([critical, pair, *(one.single for one in clean)]) + SINGLE_MARGIN
+    return replace(
+        ruled,
+        critical=point_of(critical),
+        review=point_of(review),
+        early_pair=point_of(pair),
+        early_single=point_of(single),
     )
 
 
-def _exam(score: ExamScore, line: tuple[float, float], smoothing_mm: float, sharpness: float) -> float:
-    rows = near_brain(score.rows, NEIGHBOUR_MM)
-    if not rows:
-        return COLD
-    logits = np.array([[_any(row, line)] for row in rows])
-    return float(exam_logits(logits, [row.geometry.position_mm for row in rows], smoothing_mm, sharpness)[0])
+def points_of(scores: Sequence[ExamScore], calibration: Calibration) -> tuple[PointFound, ...]:
+    """What these exams say of the points: n, false alarms, missed bleeds and the exact bounds of both, for the card.
+
+    Where the same exams have set the points, the bounds are theirs alone; none is certified by them.
+    """
+    return points_found([_marks(one, calibration) for one in scores if one.bleeding or one.clean], calibration)
 
 
-def _exam_rule(scores: list[ExamScore], truth: NDArray[np.bool_], line: tuple[float, float]) -> tuple[float, float]:
-    best = (-1.0, NEUTRAL.smoothing_mm, NEUTRAL.sharpness)
-    for smoothing_mm in (3.0, 2.0, 4.0, 5.0):
-        for sharpness in (1.0, 0.5, 2.0):
-            area = auc(np.array([_exam(s, line, smoothing_mm, sharpness) for s in scores]), truth)
-            if area > best[0] + 0.002:  # a smaller gain is chance; the first in the list stands
-                best = (area, smoothing_mm, sharpness)
-    return best[1], best[2]
+def _lines(scores: Sequence[ExamScore]) -> list[tuple[float, float]]:
+    """Scale and bias of each label, of the slices of which it is known; as they come where not both are there."""
+    logits = np.concatenate([raw_logits(one.rows) for one in scores])
+    truth = np.concatenate([one.truth for one in scores])
+    return [_line(logits[:, label], truth[:, label]) for label in range(len(LABELS))]
 
 
-def _best_pair(rows: tuple[SliceRow, ...], line: tuple[float, float]) -> float:
-    """Return the highest logit that two overlapping neighbours both reach."""
-    best = COLD
-    for lower, upper in pairwise(one_per_place(rows)):
-        near = upper.geometry.position_mm - lower.geometry.position_mm <= NEIGHBOUR_MM
-        brain = scored_of(lower).has_brain and scored_of(upper).has_brain
-        if near and brain and heat_overlap(lower, upper) >= OVERLAP:
-            best = max(best, min(_any(lower, line), _any(upper, line)))
+def _line(logits: NDArray[np.float64], truth: NDArray[np.int8]) -> tuple[float, float]:
+    known = truth >= 0
+    both = (truth == 1).any() and (truth == 0).any()
+    return fit_scale_bias(logits[known], truth[known] == 1) if both else (1.0, 0.0)
+
+
+def _marks(score: ExamScore, calibration: Calibration) -> ExamMarks:
+    series = ReadSeries(rows=score.rows, truth=score.truth)
+    return marks_of([series], (score.bleeding, *[None] * (len(LABELS) - 1)), "", calibration)
+
+
+def _whole(marks: ExamMarks) -> float:
+    return COLD if marks.exam is None else marks.exam
+
+
+def _exam_rule(scores: Sequence[ExamScore], lines: Calibration) -> Calibration:
+    """The exam rule under which bleeding exams rank best."""
+    truth = [one.bleeding for one in scores]
+    best, best_area = lines, -1.0
+    for smoothing_mm in SMOOTHINGS_MM:
+        for sharpness in SHARPNESSES:
+            rule = replace(lines, smoothing_mm=smoothing_mm, sharpness=sharpness)
+            area = auc([any_logit(one.rows, rule) for one in scores], truth)
+            if area is not None and area > best_area + GAIN:
+                best, best_area = rule, area
     return best
-
-
-def _best_single(rows: tuple[SliceRow, ...], line: tuple[float, float]) -> float:
-    return max((_any(row, line) for row in rows if scored_of(row).has_brain), default=COLD)
-
-
-def _any(row: SliceRow, line: tuple[float, float]) -> float:
-    return line[0] * float(scored_of(row).logits[0]) + line[1]
-
-
-def _logit(chance: float) -> float:
-    return float(np.log(chance / (1.0 - chance)))
-
-
-def _chance(logit: float) -> float:
-    return float(1.0 / (1.0 + np.exp(-logit)))

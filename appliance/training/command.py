@@ -4,71 +4,115 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
+from appliance.core.engine import TrainedOn
+from appliance.core.errors import CannotStart
+from appliance.evaluation.calibration import Calibration
 from appliance.exams.head_ct.anatomy import find_anatomy
+from appliance.inference.loading import load_engine
+from appliance.inference.manifest import EngineFiles, read_engine
 from appliance.phantoms.demo import demo_exam
 from appliance.phantoms.exam import HELD_OUT_SEED
 from appliance.reading.prepare import head_crop
-from appliance.training.cache import make_cache, read_cache
-from appliance.training.calibrate import NEUTRAL, Calibration, calibrate
-from appliance.training.export import INPUT, export_onnx, write_golden, write_manifest
-from appliance.training.loop import train_network
-from appliance.training.network import SliceNet
-from appliance.training.recipe import Recipe, read_recipe
-from appliance.training.selfcheck import Exams, check, held_out_exam
+from appliance.training.aggregator_step import learned_aggregator
+from appliance.training.allocation import keep_large_blocks
+from appliance.training.averaging import settle_batch_norm
+from appliance.training.batches import Batches
+from appliance.training.calibrate import NEUTRAL, fit_rule, points_of, set_points
+from appliance.training.card import write_card
+from appliance.training.curves import write_curves
+from appliance.training.export import export_onnx, write_golden, write_manifest
+from appliance.training.filling import Pools, fill, size_of
+from appliance.training.folding import network_of
+from appliance.training.loop import Trainer
+from appliance.training.network import SliceNetwork
+from appliance.training.networks import build_network
+from appliance.training.opening import Opening, open_sources
+from appliance.training.picture import INPUT
+from appliance.training.progress import bar
+from appliance.training.recipe import PIXEL_KINDS, BadRecipe, Recipe, read_recipe
+from appliance.training.rounds import Rounds
+from appliance.training.selfcheck import check, score_source_exam
+from appliance.training.sources.licences import IMAGENET, owed
+from appliance.training.stopping import Stopper, patients_left_out
 
 CALIBRATION_SEED = HELD_OUT_SEED * 2
 """Calibration has heads of its own: neither trained on, nor those that the figures of the card are from."""
 
 GOLDEN_SEED = HELD_OUT_SEED + 500_000
+SETTLING_SLICES = 1000
 
 
-def train(recipe: Path, out: Path, *, work: Path | None = None, version: str = "0.1.0") -> None:
-    """Train by a recipe and write the engine into `out`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for. `places`: where the sources of the recipe lie, by name; `start`: an engine to train further.
 
-    Rendered heads and the checkpoint lie in `work` (`out`/work when None); a run that was cut off goes on from
-    them. Raises BadRecipe in words.
+    Cache and checkpoint lie in `work` (`out`/work when None); a run that was cut off goes on from them.
     """
-    plan = read_recipe(recipe)
-    work = work or out / "work"
+
+    recipe: Path
+    out: Path
+    work: Path | None = None
+    version: str = "0.1.0"
+    start: Path | None = None
+    places: Mapping[str, Path] = field(default_factory=dict)
+
+
+def train(wish: Wish) -> None:
+    """Train by a recipe and write the engine. Raises CannotStart in words."""
+    try:
+        recipe = read_recipe(wish.recipe)
+    except BadRecipe as bad:
+        raise CannotStart(str(bad)) from None
+    start = read_engine(wish.start) if wish.start else None
+    work = wish.work or wish.out / "work"
     work.mkdir(parents=True, exist_ok=True)
-    seeds = range(plan.first_seed, plan.first_seed + plan.heads)
-    with _bar("rendering heads", plan.heads, "heads") as advance:
-        make_cache(work / "heads", seeds, INPUT, advance)
-    slices = read_cache(work / "heads", seeds)
-    with _bar("training", plan.steps, "steps") as advance:
-        seen = 0
-
-        def done(step: int, loss: float) -> None:
-            nonlocal seen
-            for _ in range(step - seen):  # after a break the first call stands for all that went before
-                advance()
-            seen = step
-
-        network = train_network(slices, plan, INPUT, work / "checkpoint.pt", done)
-    finish(network, plan, out, version=version)
-    if recipe.resolve() != (out / "recipe.toml").resolve():
-        shutil.copyfile(recipe, out / "recipe.toml")
+    keep_large_blocks()
+    torch.set_num_threads(recipe.schedule.threads)
+    torch.manual_seed(recipe.seed)
+    network = _first_network(recipe, start, wish)
+    opening = open_sources(recipe, wish.places, _tell)
+    with bar("preparing slices", size_of(recipe, opening.trains), "exams") as made:
+        pools = fill(recipe, opening, work / "cache", made, _tell)
+    trained = _trained(network, pools, recipe, wish.places, work, is_started=_is_started(recipe, start))
+    trained_on = owed(start.trained_on if start else (), _owed_now(recipe, pools, opening, is_fresh=start is None))
+    finish(trained, recipe, opening, wish, trained_on)
+    write_curves(work / "log.jsonl", wish.out / "curves.csv")
+    if wish.recipe.resolve() != (wish.out / "recipe.toml").resolve():
+        shutil.copyfile(wish.recipe, wish.out / "recipe.toml")
 
 
-def finish(network: SliceNet, plan: Recipe, out: Path, *, version: str, make: Exams = held_out_exam) -> Calibration:
-    """Export a network, calibrate it on held-out exams, and write model.onnx, golden.npz and manifest.toml."""
+def finish(
+    network: SliceNetwork, recipe: Recipe, opening: Opening, wish: Wish, trained_on: tuple[TrainedOn, ...] = ()
+) -> Calibration:
+    """Export a network, calibrate it on exams that trained nothing, and write the engine folder."""
+    out = wish.out
     out.mkdir(parents=True, exist_ok=True)
     export_onnx(network, out / "model.onnx")
     write_golden(out / "model.onnx", out / "golden.npz", golden_crops())
-    write_manifest(out, NEUTRAL, version)
-    with _bar("calibrating", plan.calibration_exams, "exams") as advance:
-        scores = check(out, plan.calibration_exams, CALIBRATION_SEED, advance, make)
-    calibration = calibrate(scores, plan.least_critical, plan.least_review)
-    write_manifest(out, calibration, version)
+    write_manifest(out, NEUTRAL, wish.version, trained_on)
+    plan, held_out = recipe.calibration, list(opening.held_out.values())
+    with bar("calibrating", plan.exams + sum(source.size for source in held_out), "exams") as advance:
+        scores = check(out, plan.exams, CALIBRATION_SEED, lambda: advance(1))
+        engine = load_engine(out)
+        for source in held_out:
+            for exam in source.exams():
+                scores.append(score_source_exam(engine, exam))
+                advance(1)
+    rule = fit_rule(scores)
+    aggregator = learned_aggregator(engine, recipe, opening, rule, wish.work or out / "work", _tell)
+    calibration = set_points(scores, replace(rule, aggregator=aggregator), plan.least_critical, plan.least_review)
+    write_manifest(out, calibration, wish.version, trained_on)
+    if not write_card(out / "MODEL_CARD.md", trained_on, points_of(scores, calibration)):
+        _tell("MODEL_CARD.md is left as it is. It must name what the engine was trained on: see manifest.toml.")
     return calibration
 
 
@@ -85,31 +129,62 @@ def golden_crops() -> NDArray[np.int16]:
     return np.stack(crops)
 
 
-@contextmanager
-def _bar(title: str, total: int, unit: str) -> Iterator[_Advance]:
-    console = Console(file=sys.stderr)
-    columns = (
-        TextColumn(f"{title:18}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield _Advance(progress, total, unit)
+def _first_network(recipe: Recipe, start: EngineFiles | None, wish: Wish) -> SliceNetwork:
+    if start is None:
+        return build_network(recipe.network)
+    return network_of(start, recipe.network.kind, f"The engine in {wish.start}")
 
 
-class _Advance:
-    """Moves a bar on by one and keeps its rate."""
+def _is_started(recipe: Recipe, start: EngineFiles | None) -> bool:
+    return start is not None or recipe.network.start == "imagenet"
 
-    def __init__(self, progress: Progress, total: int, unit: str) -> None:
-        self._progress = progress
-        self._unit = unit
-        self._task = progress.add_task("", total=total, rate="")
 
-    def __call__(self) -> None:
-        self._progress.advance(self._task)
-        speed = self._progress.tasks[0].speed
-        rate = f"{speed:.1f} {self._unit}/s" if speed else ""
-        self._progress.update(self._task, rate=rate)
+def _trained(
+    network: SliceNetwork, pools: Pools, recipe: Recipe, places: Mapping[str, Path], work: Path, *, is_started: bool
+) -> SliceNetwork:
+    left_out = patients_left_out(pools, recipe)
+    batches = Batches(pools, recipe, left_out)
+    stopper = Stopper(pools, left_out, recipe.stop, recipe.seed) if recipe.stop else None
+    rounds = Rounds(recipe, places, work / "cache")
+    trainer = Trainer(network, batches, recipe, work, rounds=rounds, stopper=stopper, is_started=is_started)
+    try:
+        with bar("training", recipe.schedule.steps, "steps") as advance:
+            advance(trainer.step)
+            trained = trainer.run(lambda step, loss: advance(1, f"loss {loss:.3f}"))
+    finally:
+        rounds.close()
+    settle_batch_norm(trained, _settling(batches, recipe))
+    return trained
+
+
+def _settling(batches: Batches, recipe: Recipe) -> Iterator[Tensor]:
+    """Pictures like those of the last steps, that no step has met."""
+    last = recipe.schedule.steps
+    for number in range(last, last + max(1, SETTLING_SLICES // recipe.batch.size)):
+        yield batches.at(number).image
+
+
+def _owed_now(recipe: Recipe, pools: Pools, opening: Opening, *, is_fresh: bool) -> list[TrainedOn]:
+    """What this run owes. A network that went on from an engine did not start from ImageNet's weights now."""
+    found = [IMAGENET] if is_fresh and recipe.network.start == "imagenet" else []
+    for number, plan in enumerate(recipe.of_kind(*PIXEL_KINDS)):
+        of_it = pools.real.part == number
+        found.append(
+            TrainedOn(
+                name=plan.name,
+                licence=plan.licence,
+                attribution=plan.attribution,
+                patients=int(np.unique(pools.real.patient[of_it]).size),
+                slices=int(np.count_nonzero(of_it)),
+            )
+        )
+    for plan in recipe.of_kind("mapped"):
+        people = len(opening.maps[plan.name])  # a map is of one person; no slice of theirs is in it
+        found.append(
+            TrainedOn(name=plan.name, licence=plan.licence, attribution=plan.attribution, patients=people, slices=0)
+        )
+    return found
+
+
+def _tell(said: str) -> None:
+    sys.stderr.write(f"{said}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +11,26 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from appliance.core.engine import InputSpec, Window
+from appliance.core.engine import TrainedOn
+from appliance.core.slices import HEAT_SIZE
+from appliance.core.words import LABELS
+from appliance.evaluation.calibration import Calibration
+from appliance.inference.aggregator_file import AGGREGATOR, aggregator_bytes
 from appliance.inference.runtime import ort
 from appliance.inference.windows import apply_windows
-from appliance.training.calibrate import Calibration
-from appliance.training.network import SliceNet
+from appliance.training.folding import folded
+from appliance.training.network import EMBEDDING_SIZE, SliceNetwork
+from appliance.training.picture import INPUT
+from appliance.training.sources.licences import manifest_tables
 
-LABELS = ("any", "edh", "iph", "ivh", "sah", "sdh")
-INPUT = InputSpec(
-    name="image",
-    size=224,
-    spacing_mm=1.0,
-    windows=(Window(center=40, width=80), Window(center=80, width=200), Window(center=600, width=2800)),
-)
 OPSET = 17
 LOGIT_TOLERANCE = 0.02
 
 
-def export_onnx(network: SliceNet, path: Path) -> None:
-    """Write the network as FP32 ONNX of plain operators, batch 1; batch norms are folded by the exporter."""
-    network = network.eval().cpu()
+def export_onnx(network: SliceNetwork, path: Path) -> None:
+    """Write the network as FP32 ONNX of plain operators, batch 1, weights by their names: they can be read back."""
     torch.onnx.export(
-        network,
+        folded(network.cpu()),
         (torch.zeros(1, len(INPUT.windows), INPUT.size, INPUT.size),),
         str(path),
         input_names=[INPUT.name],
@@ -63,13 +62,13 @@ def write_golden(model: Path, golden: Path, crops: NDArray[np.int16]) -> None:
     )
 
 
-def write_manifest(folder: Path, calibration: Calibration, version: str) -> None:
-    """Write manifest.toml beside model.onnx and golden.npz, with their hashes."""
+def write_manifest(folder: Path, calibration: Calibration, version: str, trained_on: Sequence[TrainedOn] = ()) -> None:
+    """Write manifest.toml beside model.onnx and golden.npz, with their hashes and what is owed for the weights."""
     c = calibration
     windows = ", ".join(f"{{ center = {w.center:g}, width = {w.width:g} }}" for w in INPUT.windows)
     hashes = "\n".join(
         f'"{name}" = "{hashlib.sha256((folder / name).read_bytes()).hexdigest()}"'
-        for name in ("model.onnx", "golden.npz")
+        for name in ("model.onnx", "golden.npz", *_write_aggregator(folder, c))
     )
     text = f"""\
 schema_version = 1
@@ -92,13 +91,13 @@ windows = [{windows}]
 logits = "logits"
 embedding = "embedding"
 heat = "heat"
-embedding_size = 64
-heat_shape = [6, 56, 56]
+embedding_size = {EMBEDDING_SIZE}
+heat_shape = [{len(LABELS)}, {HEAT_SIZE}, {HEAT_SIZE}]
 
 # Per label, in the order of `labels`: p = sigmoid(scale * logit + bias).
 [calibration]
-scale = [{", ".join(f"{v:.4f}" for v in c.scale)}]
-bias = [{", ".join(f"{v:.4f}" for v in c.bias)}]
+scale = [{", ".join(repr(float(v)) for v in c.scale)}]
+bias = [{", ".join(repr(float(v)) for v in c.bias)}]
 
 # The exam's logit: log-sum-exp of this sharpness over slice logits smoothed along z.
 [exam_rule]
@@ -107,10 +106,10 @@ sharpness = {c.sharpness:g}
 
 # Calibrated probabilities of "any": of the exam (critical, review), of slices (early_*).
 [points]
-critical = {c.critical:.8f}
-review = {c.review:.8f}
-early_pair = {c.early_pair:.8f}
-early_single = {c.early_single:.8f}
+critical = {c.critical!r}
+review = {c.review!r}
+early_pair = {c.early_pair!r}
+early_single = {c.early_single!r}
 overlap = {c.overlap:g}
 neighbour_mm = {c.neighbour_mm:g}
 
@@ -120,4 +119,21 @@ tolerance_logit = {LOGIT_TOLERANCE}
 [files]
 {hashes}
 """
-    (folder / "manifest.toml").write_text(text, encoding="utf-8")
+    (folder / "manifest.toml").write_text(text + _aggregator_table(c) + manifest_tables(trained_on), encoding="utf-8")
+
+
+def _write_aggregator(folder: Path, calibration: Calibration) -> tuple[str, ...]:
+    """Write the learned aggregator, or take away one of another engine. The names of the files that there are."""
+    path = folder / AGGREGATOR
+    if calibration.aggregator is None:
+        path.unlink(missing_ok=True)
+        return ()
+    path.write_bytes(aggregator_bytes(calibration.aggregator))
+    return (AGGREGATOR,)
+
+
+def _aggregator_table(calibration: Calibration) -> str:
+    if calibration.aggregator is None:
+        return ""
+    most = calibration.aggregator.correction_most
+    return f"\n# Learned: in place of the exam rule, whose logits of slices it corrects by so much at most.\n[aggregator]\ncorrection_most = {most:g}\n"

@@ -1,12 +1,26 @@
-"""The slice network: plain convolutions, a heat map at a quarter of the input's size, six logits, an embedding."""
+"""What every slice network gives, and the plain one: 3x3 convolutions, a heat map at a quarter of the input's size."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 LABEL_COUNT = 6
 EMBEDDING_SIZE = 64
+PATCH_CELLS = 6.0
+
+
+def log_sum_exp(heat: Tensor, sharpness: float) -> Tensor:
+    """[N, 6, h, w] -> [N, 6]: log(sum(exp(sharpness * heat))) / sharpness, by operators that every engine has.
+
+    Less the logarithm of the cells of a 10-mm patch: one clear patch gives about its own logit.
+    """
+    flat = heat.flatten(2)
+    top = flat.amax(dim=2)
+    spread = torch.exp(sharpness * (flat - top.unsqueeze(2))).sum(dim=2)
+    return top + (torch.log(spread) - math.log(PATCH_CELLS)) / sharpness
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -17,8 +31,16 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-class SliceNet(nn.Module):  # type: ignore[misc]  # torch may be absent when types are checked
-    """[N, 3, 224, 224] windows -> logits [N, 6], embedding [N, 64], heat logits [N, 6, 56, 56].
+class SliceNetwork(nn.Module):  # type: ignore[misc]  # torch may be absent when types are checked
+    """[N, 3, S, S] windows -> logits [N, 6], embedding [N, 64], heat logits [N, 6, S/4, S/4]."""
+
+    def stages(self) -> list[nn.Module]:
+        """What can be frozen or moved slowly, from the picture on."""
+        raise NotImplementedError
+
+
+class PlainNet(SliceNetwork):
+    """[N, 3, S, S] windows, S a multiple of 32 -> logits [N, 6], embedding [N, 64], heat logits [N, 6, S/4, S/4].
 
     A slice's logit is the log-sum-exp of its heat map, so that the map decides, plus a small global term.
     """
@@ -36,7 +58,6 @@ class SliceNet(nn.Module):  # type: ignore[misc]  # torch may be absent when typ
         self.embed = nn.Linear(widths[-1] + decoder, EMBEDDING_SIZE)
         self.global_term = nn.Linear(EMBEDDING_SIZE, LABEL_COUNT)
         self.offset = nn.Parameter(torch.zeros(LABEL_COUNT))
-        self.sharpness = 1.0
         nn.init.constant_(self.heat.bias, -5.0)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,9 +74,9 @@ class SliceNet(nn.Module):  # type: ignore[misc]  # torch may be absent when typ
         deep = features[-1].mean(dim=(2, 3))
         local = merged.flatten(2).amax(dim=2)
         embedding = torch.relu(self.embed(torch.cat([deep, local], dim=1)))
-        flat = heat.flatten(2)
-        # Log-sum-exp, less the logarithm of a 10-mm patch's cell count: one clear patch gives its own logit.
-        top = flat.amax(dim=2)
-        pooled = top + torch.log(torch.exp(flat - top.unsqueeze(2)).sum(dim=2)) - 1.8
-        logits = pooled + self.offset + 0.5 * self.global_term(embedding)
+        logits = log_sum_exp(heat, 1.0) + self.offset + 0.5 * self.global_term(embedding)
         return logits, embedding, heat
+
+    def stages(self) -> list[nn.Module]:
+        """The stem, then each halving."""
+        return [self.stem, *self.down]

@@ -1,38 +1,179 @@
-"""A training recipe: one TOML file, read whole, refused with all its faults at once."""
+"""A training recipe: one TOML file of tables, read whole, refused with all its faults at once."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from appliance.phantoms.exam import HELD_OUT_SEED
+
+NETWORK_KINDS = ("lite0", "plain")
+STARTS = ("imagenet", "random")
+PIXEL_KINDS = ("pictures", "dicom", "ledger")
+"""Kinds of source that bring other people's pixels: what they may be used for must be said."""
+
+HEAD_KINDS = ("synthetic", "mapped")
+"""Kinds of source that draw heads: by formulas alone, or after label maps."""
+
+PLACED_KINDS = (*PIXEL_KINDS, "mapped")
+"""Kinds of source whose place `--data` names."""
+
+_KEYS_OF_KIND = {
+    "synthetic": ("heads", "first_seed"),
+    "mapped": ("heads", "first_seed", "licence", "attribution"),
+    "pasted": ("hosts", "exams", "mimic_share", "rounds"),
+    **dict.fromkeys(PIXEL_KINDS, ("licence", "attribution", "folds", "hold_out")),
+}
+_NEEDED_OF_KIND = {
+    "synthetic": ("heads",),
+    "mapped": ("heads", "licence", "attribution"),
+    "pasted": ("hosts", "exams"),
+    **dict.fromkeys(PIXEL_KINDS, ("licence", "attribution")),
+}
 
 
 class BadRecipe(ValueError):
     """The recipe cannot be used; the message lists every fault."""
 
 
+def _between(least: float, most: float, default: Any = MISSING) -> Any:
+    limits = {"least": least, "most": most}
+    return field(metadata=limits) if default is MISSING else field(default=default, metadata=limits)
+
+
+def _one_of(words: tuple[str, ...], default: Any = MISSING) -> Any:
+    return field(metadata={"words": words}) if default is MISSING else field(default=default, metadata={"words": words})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPlan:
+    """Which network, and what its weights are at first."""
+
+    kind: str = _one_of(NETWORK_KINDS)
+    start: str = _one_of(STARTS, "random")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePlan:
+    """One source of exams. Which entries a kind takes: _KEYS_OF_KIND.
+
+    Seeds are of heads: `first_seed` up to, not with, `first_seed + heads`. Of `folds` folds by patient (0: none are
+    made), number `hold_out` trains nothing. `exams` pastings are made a round, from the bleed-free slices of `hosts`.
+    """
+
+    name: str
+    kind: str = _one_of(tuple(_KEYS_OF_KIND))
+    licence: str = ""
+    attribution: str = ""
+    heads: int = _between(2, HELD_OUT_SEED, 0)
+    first_seed: int = _between(0, HELD_OUT_SEED, 0)
+    folds: int = _between(2, 100, 0)
+    hold_out: int = _between(0, 99, 0)
+    hosts: tuple[str, ...] = ()
+    exams: int = _between(1, 1_000_000, 0)
+    mimic_share: float = _between(0, 1, 0.5)
+    rounds: int = _between(1, 1000, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """How many slices of a batch are what; the rest are other bleed-free slices."""
+
+    size: int = _between(4, 4096, 24)
+    real_bleeds: int = _between(0, 4096, 0)
+    pasted: int = _between(0, 4096, 0)
+    twins: int = _between(0, 4096, 0)  # of the pasted
+    synthetic: int = _between(0, 4096, 0)
+    synthetic_twins: int = _between(0, 4096, 0)
+
+    @property
+    def others(self) -> int:
+        """Places left for other bleed-free slices."""
+        taken = self.real_bleeds + self.pasted + self.twins + self.synthetic + self.synthetic_twins
+        return self.size - taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulePlan:
+    """How long and how fast. `*_share` and `*_from` are shares of the steps or of places."""
+
+    steps: int = _between(1, 10_000_000)
+    rate: float = _between(1e-7, 1, 1.5e-3)
+    encoder_rate: float = _between(0, 1, 4e-4)  # of what stands at its start weights: ImageNet's or an engine's
+    weight_decay: float = _between(0, 1, 0.02)
+    warm_steps: int = _between(0, 100_000, 100)
+    average: float = _between(0, 0.99999, 0.998)  # EMA of the weights; the average is what ships
+    map_weight: float = _between(0, 100, 1.0)  # of the heat map's loss beside the slice's
+    small_px: int = _between(64, 224, 224)  # side of the picture for the first `small_share` of the steps
+    small_share: float = _between(0, 1, 0.0)
+    hard_from: float = _between(0, 1, 1.0)
+    hard_share: float = _between(0, 1 / 3, 0.0)  # of the bleed-free places
+    frozen_stages: int = _between(0, 6, 0)
+    threads: int = _between(1, 256, 1)
+    checkpoint_steps: int = _between(1, 1_000_000, 200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopPlan:
+    """Early stop: when `patience` looks in a row at `share` of the patients, which train nothing, bring no gain."""
+
+    share: float = _between(0.02, 0.5, 0.2)
+    every_steps: int = _between(1, 100_000, 100)
+    patience: int = _between(1, 1000, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationPlan:
+    """Held-out exams that scale, bias and points are chosen on, and below what the points never fall."""
+
+    exams: int = _between(4, 100_000, 120)
+    least_critical: float = _between(0.001, 0.999999, 0.9)
+    least_review: float = _between(0.001, 0.999999, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregatorPlan:
+    """Exams that the aggregator learns from, and is judged by: `heads` synthetic ones, each with and without its bleeds,
+    and `pastings` into whole exams of the real sources that do not bleed (judged: of their held-out folds).
+    """
+
+    pastings: int = _between(0, 1_000_000, 300)
+    heads: int = _between(4, 100_000, 60)
+    judged_pastings: int = _between(0, 1_000_000, 80)
+    judged_heads: int = _between(2, 100_000, 20)
+    epochs: int = _between(1, 10_000, 40)  # at most: fewer where patients left out gain no more
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What a training run does. Seeds are of heads: `first_seed` up to, not with, `first_seed + heads`."""
+    """What a training run does. `seed` is of weights and batches. No `stop`: all steps are run. No `aggregator`: the plain
+    rule makes exams out of slices.
+    """
 
-    heads: int
-    first_seed: int = 0
-    seed: int = 0
-    steps: int = 4000
-    batch: int = 24
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    average: float = 0.998  # EMA
-    map_weight: float = 1.0
-    positive_share: float = 0.4
-    twin_share: float = 0.25
-    threads: int = 1
-    checkpoint_steps: int = 200
-    calibration_exams: int = 120
-    least_critical: float = 0.9  # the points never fall below these exam probabilities
-    least_review: float = 0.5
+    seed: int
+    network: NetworkPlan
+    sources: tuple[SourcePlan, ...]
+    batch: BatchPlan
+    schedule: SchedulePlan
+    calibration: CalibrationPlan
+    stop: StopPlan | None = None
+    aggregator: AggregatorPlan | None = None
+
+    def of_kind(self, *kinds: str) -> tuple[SourcePlan, ...]:
+        """The sources of these kinds, in their order."""
+        return tuple(source for source in self.sources if source.kind in kinds)
+
+
+_TABLES: dict[str, type] = {
+    "network": NetworkPlan,
+    "batch": BatchPlan,
+    "schedule": SchedulePlan,
+    "stop": StopPlan,
+    "calibration": CalibrationPlan,
+    "aggregator": AggregatorPlan,
+}
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -41,38 +182,124 @@ def read_recipe(path: Path) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadRecipe(f"{path.name}: cannot be read: {error}") from error
-    known = {field.name: field for field in fields(Recipe)}
-    faults = [f"unknown entry '{name}'" for name in values if name not in known]
-    for name, value in values.items():
-        wants_whole = name in known and known[name].type == "int"
-        if name in known and (isinstance(value, bool) or not isinstance(value, int if wants_whole else (int, float))):
-            faults.append(f"'{name}' must be a {'whole ' if wants_whole else ''}number")
-    if "heads" not in values:
-        faults.append("'heads' is missing")
+    faults: list[str] = []
+    known = {"seed", "source", *_TABLES}
+    faults += [f"unknown entry '{name}'" for name in values if name not in known]
+    seed = values.get("seed", 0)
+    if not _is_whole(seed) or seed < 0:
+        faults.append("'seed' must be a whole number from 0")
+    made = {name: _table(kind, values.get(name, {}), name, faults) for name, kind in _TABLES.items()}
+    sources = _sources(values.get("source", []), faults)
     if not faults:
-        faults = _range_faults(Recipe(**values))
+        recipe = Recipe(
+            seed=seed,
+            network=made["network"],
+            sources=sources,
+            batch=made["batch"],
+            schedule=made["schedule"],
+            calibration=made["calibration"],
+            stop=made["stop"] if "stop" in values else None,
+            aggregator=made["aggregator"] if "aggregator" in values else None,
+        )
+        faults = _faults_between(recipe)
     if faults:
         raise BadRecipe(f"{path.name}: " + "; ".join(faults))
-    return Recipe(**values)
+    return recipe
 
 
-def _range_faults(r: Recipe) -> list[str]:
+def _table(kind: type, values: Any, name: str, faults: list[str]) -> Any:
+    """The table as its type; None where it has faults, which are added to `faults`."""
+    if not isinstance(values, dict):
+        faults.append(f"'{name}' must be a table")
+        return None
+    known = {one.name: one for one in fields(kind)}
+    found = [f"unknown entry '{name}.{key}'" for key in values if key not in known]
+    found += [f"'{name}.{key}' {said}" for key in values if key in known and (said := _fault(known[key], values[key]))]
+    found += [f"'{name}.{key}' is missing" for key, one in known.items() if key not in values and _is_needed(one)]
+    faults += found
+    if found:
+        return None
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _is_needed(one: Field[Any]) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _fault(one: Field[Any], value: Any) -> str:
+    """Why a value cannot be that of a field, in words; empty where it can."""
+    if one.type in ("int", "float"):
+        least, most = one.metadata["least"], one.metadata["most"]
+        whole = one.type == "int"
+        if not (_is_whole(value) or (not whole and isinstance(value, float))):
+            return f"must be a {'whole ' if whole else ''}number"
+        return "" if least <= value <= most else f"must lie from {least:g} to {most:g}"
+    if one.type == "str":
+        words = one.metadata.get("words")
+        if words and value not in words:
+            return "must be one of " + ", ".join(words)
+        return "" if isinstance(value, str) and value.strip() else "must be a text"
+    is_names = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    return "" if is_names else "must be a list of names"
+
+
+def _sources(values: Any, faults: list[str]) -> tuple[SourcePlan, ...]:
+    if not isinstance(values, list) or not values:
+        faults.append("no [[source]] is named")
+        return ()
+    found = []
+    for number, one in enumerate(values, start=1):
+        name = str(one.get("name", number)) if isinstance(one, dict) else str(number)
+        source = _table(SourcePlan, one, f"source {name}", faults)
+        if source is not None:
+            faults += _source_faults(source, set(one))
+            found.append(source)
+    names = [source.name for source in found]
+    faults += [f"two sources are named '{name}'" for name in sorted({n for n in names if names.count(n) > 1})]
+    return tuple(found)
+
+
+def _source_faults(source: SourcePlan, said: set[str]) -> list[str]:
+    taken = {"name", "kind", *_KEYS_OF_KIND[source.kind]}
+    called = f"source {source.name}"
+    faults = [f"'{called}.{key}' is nothing that a source of kind {source.kind} takes" for key in sorted(said - taken)]
+    faults += [f"'{called}.{key}' is missing" for key in _NEEDED_OF_KIND[source.kind] if key not in said]
+    if source.kind in HEAD_KINDS and source.first_seed + source.heads > HELD_OUT_SEED:
+        faults.append(f"seeds of {HELD_OUT_SEED} and more are held out and never trained on")
+    if "hold_out" in said and source.hold_out >= source.folds:
+        faults.append(f"'{called}.hold_out' must be the number of one of its folds, counted from 0")
+    return faults
+
+
+def _faults_between(r: Recipe) -> list[str]:
+    """What fits no two of its tables together."""
+    real = {source.name for source in r.of_kind(*PIXEL_KINDS)}
+    strangers = sorted({host for source in r.of_kind("pasted") for host in source.hosts if host not in real})
     checks = [
-        (r.heads >= 2, "'heads' must be at least 2"),
-        (r.first_seed >= 0, "'first_seed' must not be negative"),
+        (not strangers, f"hosts that are no source of {', '.join(PIXEL_KINDS)}: {', '.join(strangers)}"),
+        (r.batch.others >= 0, "'batch': its parts are more than its size"),
+        (r.batch.twins <= r.batch.pasted, "'batch.twins' must not be above 'batch.pasted'"),
+        (r.batch.synthetic_twins <= r.batch.synthetic, "'batch.synthetic_twins' must not be above 'batch.synthetic'"),
         (
-            r.first_seed + r.heads <= HELD_OUT_SEED,
-            f"seeds of {HELD_OUT_SEED} and more are held out and never trained on",
+            r.batch.real_bleeds + r.batch.pasted + r.batch.synthetic > 0,
+            "'batch' has no place for a bleed: real_bleeds, pasted or synthetic",
         ),
-        (r.steps >= 1, "'steps' must be at least 1"),
-        (r.batch >= 4, "'batch' must be at least 4"),
-        (r.learning_rate > 0, "'learning_rate' must be above 0"),
-        (0 <= r.average < 1, "'average' must lie between 0 and 1"),
-        (r.positive_share > 0, "'positive_share' must be above 0"),
-        (0 <= r.twin_share <= 1 - r.positive_share, "'positive_share' and 'twin_share' must leave room for others"),
-        (r.threads >= 1, "'threads' must be at least 1"),
-        (r.calibration_exams >= 4, "'calibration_exams' must be at least 4"),
-        (0 < r.least_review < r.least_critical < 1, "'least_review' must lie below 'least_critical', both in 0 to 1"),
-        (r.checkpoint_steps >= 1, "'checkpoint_steps' must be at least 1"),
+        (not r.batch.real_bleeds or bool(real), "'batch.real_bleeds' asks for a source of real exams"),
+        (bool(r.batch.pasted) == bool(r.of_kind("pasted")), "'batch.pasted' and a source of kind pasted go together"),
+        (
+            not r.batch.synthetic or bool(r.of_kind(*HEAD_KINDS)),
+            "'batch.synthetic' asks for a source of kind " + " or ".join(HEAD_KINDS),
+        ),
+        (len(r.of_kind("pasted")) <= 1, "there may be one source of kind pasted"),
+        (r.schedule.small_px % 32 == 0, "'schedule.small_px' must be a multiple of 32"),
+        (
+            r.calibration.least_review < r.calibration.least_critical,
+            "'calibration.least_review' must lie below 'calibration.least_critical'",
+        ),
+        (r.network.kind == "lite0" or r.network.start == "random", "only lite0 can start from imagenet"),
     ]
     return [words for holds, words in checks if not holds]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +19,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from appliance.core.evidence import early_evidence
+from appliance.core.headers import SliceGeometry
 from appliance.core.ledger import SliceRow
-from appliance.core.words import KINDS, LABELS
+from appliance.core.outcome import LEAST_SLICES
+from appliance.core.words import LABELS, Label
+from appliance.evaluation.exam_marks import raw_logits
+from appliance.evaluation.figures import auc
+from appliance.evaluation.stacks import flat_geometry
 from appliance.exams.head_ct.anatomy import find_anatomy
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.phantoms.bleeds import draw_bleeds
@@ -29,29 +34,25 @@ from appliance.reading.exam_reader import read_exam
 from appliance.reading.phantom_rows import phantom_geometry, phantom_row
 from appliance.reading.prepare import head_crop
 from appliance.reading.slice_reader import read_slice
+from appliance.training.sources.exam import SourceExam
 
 Exams = Callable[[int], PhantomExam]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamScore:
-    """One synthetic exam, scored: its slices from the foot, the truth of each (int8 [n, 6]), and what was painted."""
+    """One held-out exam, scored: its slices from the foot, and the truth of each: int8 [n, 6], -1 where it is not known.
 
-    seed: int
+    `bleeding`: some slice shows a bleed that an eye could find; `clean`: nothing bleeds at all. Neither: too faint, not
+    known, or no whole exam. `volume_ml` and `threshold` (`threshold_score`) of synthetic exams alone.
+    """
+
     rows: tuple[SliceRow, ...]
     truth: NDArray[np.int8]
-    volume_ml: float
-    threshold: float
-
-    @property
-    def bleeding(self) -> bool:
-        """Whether some slice shows a bleed that an eye could find."""
-        return bool(self.truth[:, 0].any())
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing bleeds at all."""
-        return self.volume_ml == 0.0
+    bleeding: bool
+    clean: bool
+    volume_ml: float = 0.0
+    threshold: float = 0.0
 
 
 def held_out_exam(seed: int) -> PhantomExam:
@@ -81,16 +82,37 @@ def clean_twin(exam: PhantomExam) -> PhantomExam:
 
 def score_exam(engine: LoadedEngine, exam: PhantomExam) -> ExamScore:
     """Read every slice of a phantom exam as it would be read live."""
-    rows = []
-    for index, hu in enumerate(exam.hu):
-        geometry = phantom_geometry(exam, index)
-        rows.append(phantom_row(index, geometry, read_slice(engine, hu, geometry)))
+    volume_ml = sum(exam.volumes_ml.values())
     return ExamScore(
-        seed=exam.seed,
-        rows=tuple(rows),
+        rows=_read(engine, exam.hu, [phantom_geometry(exam, index) for index in range(len(exam.hu))]),
         truth=exam.labels,
-        volume_ml=sum(exam.volumes_ml.values()),
+        bleeding=bool(exam.labels[:, 0].any()),
+        clean=volume_ml == 0.0,
+        volume_ml=volume_ml,
         threshold=threshold_score(exam, engine),
+    )
+
+
+def score_source_exam(engine: LoadedEngine, exam: SourceExam) -> ExamScore:
+    """Read every slice of an exam of a person, or of one with a bleed pasted into it, as it would be read live.
+
+    A lone picture, or a part of a head, is no exam: its slices count, for no point.
+    """
+    places = [flat_geometry(exam.hu.shape[1:], exam.pixel_mm, float(at)) for at in exam.positions_mm]
+    any_label = exam.labels[:, LABELS.index(Label.ANY)]
+    whole = len(exam.hu) >= LEAST_SLICES
+    return ExamScore(
+        rows=_read(engine, exam.hu, places),
+        truth=exam.labels,
+        bleeding=whole and bool((any_label == 1).any()),
+        clean=whole and bool((any_label == 0).all()),
+    )
+
+
+def _read(engine: LoadedEngine, slices: NDArray[np.int16], places: Sequence[SliceGeometry]) -> tuple[SliceRow, ...]:
+    return tuple(
+        phantom_row(index, place, read_slice(engine, hu, place))
+        for index, (hu, place) in enumerate(zip(slices, places, strict=True))
     )
 
 
@@ -134,13 +156,10 @@ def threshold_score(exam: PhantomExam, engine: LoadedEngine) -> float:
     return largest
 
 
-def auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve: the chance that a positive scores above a negative, ties half."""
-    positive, negative = scores[truth], scores[~truth]
-    if positive.size == 0 or negative.size == 0:
-        return float("nan")
-    above = (positive[:, None] > negative[None, :]).mean()
-    return float(above + 0.5 * (positive[:, None] == negative[None, :]).mean())
+def _auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """The AUC; nan without one of each."""
+    area = auc(scores, truth)
+    return float("nan") if area is None else area
 
 
 def figures(scores: list[ExamScore], engine: LoadedEngine) -> dict[str, float]:
@@ -154,8 +173,8 @@ def figures(scores: list[ExamScore], engine: LoadedEngine) -> dict[str, float]:
     result = {
         "exams": float(len(kept)),
         "bleeding": float(truth.sum()),
-        "exam_auc": auc(chance, truth),
-        "threshold_auc": auc(np.array([s.threshold for s in kept]), truth),
+        "exam_auc": _auc(chance, truth),
+        "threshold_auc": _auc(np.array([s.threshold for s in kept]), truth),
         "sensitivity_critical": float((chance[truth] >= points.critical).mean()),
         "sensitivity_critical_5_ml": float((chance[truth & large] >= points.critical).mean()),
         "sensitivity_review": float((chance[truth] >= points.review).mean()),
@@ -164,17 +183,12 @@ def figures(scores: list[ExamScore], engine: LoadedEngine) -> dict[str, float]:
         "specificity_review": float((chance[~truth] < points.review).mean()),
         "specificity_early": float(1.0 - early[~truth].mean()),
     }
-    logits = np.concatenate([slice_logits(s) for s in kept])
-    shown = np.concatenate([s.truth for s in kept]) == 1
+    logits = np.concatenate([raw_logits(s.rows) for s in kept])
+    truths = np.concatenate([s.truth for s in kept])
     for k, label in enumerate(LABELS):
-        result[f"slice_auc_{label}"] = auc(logits[:, k], shown[:, k])
-    assert len(KINDS) == len(LABELS) - 1
+        known = truths[:, k] >= 0
+        result[f"slice_auc_{label}"] = _auc(logits[known, k], truths[known, k] == 1)
     return result
-
-
-def slice_logits(score: ExamScore) -> NDArray[np.float64]:
-    """Return the raw logits [n, 6] of an exam's slices."""
-    return np.array([row.score.logits for row in score.rows if row.score is not None], dtype=np.float64)
 
 
 @click.command()

@@ -1,18 +1,42 @@
-"""Scale and bias by logistic regression, and the area under the curve that engines are judged by."""
+"""Scale and bias by logistic regression; points that move towards quiet alone; what an exam shows at the most."""
+
+import tomllib
+from dataclasses import replace
+from datetime import date
+from itertools import permutations
 
 import numpy as np
 import pytest
 
-from appliance.training.calibrate import fit_scale_bias
-from appliance.training.selfcheck import auc, held_out_exam
+from appliance.core.errors import CannotStart
+from appliance.core.evidence import suffices_early
+from appliance.core.ledger import SliceRow
+from appliance.evaluation.calibration import Calibration, calibration_of, chance_of, fit_scale_bias, logit
+from appliance.evaluation.engine_copy import RECORD, edited
+from appliance.evaluation.exam_marks import COLD, ExamMarks, any_logit, marks_of
+from appliance.evaluation.label_fits import BOTH, KEPT, SHIFT, fit_labels
+from appliance.evaluation.operating_points import quiet_point, review_point
+from appliance.evaluation.read_exams import ReadSeries
+from appliance.evaluation.recalibration import recalibrate
+from appliance.reading.exam_reader import read_exam
+from appliance.training.calibrate import NEUTRAL, fit_rule, points_of, set_points
+from appliance.training.selfcheck import ExamScore, held_out_exam
+from tests.real.appliance import ENGINE
+from tests.scored import CARD, blob, scored
+
+NOW = replace(NEUTRAL, critical=0.95, review=0.6, early_pair=0.9, early_single=0.99)
+FREE, BLEEDS = (False,) * 6, (True,) * 6
 
 
 def test_the_fit_finds_the_line_that_made_the_labels() -> None:
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 3, 20_000)
-    chance = 1 / (1 + np.exp(-(0.6 * logits - 1.2)))
-    scale, bias = fit_scale_bias(logits, rng.random(logits.size) < chance)
+    truth = rng.random(logits.size) < 1 / (1 + np.exp(-(0.6 * logits - 1.2)))
+    scale, bias = fit_scale_bias(logits, truth)
     assert scale == pytest.approx(0.6, abs=0.03)
+    assert bias == pytest.approx(-1.2, abs=0.06)
+    scale, bias = fit_scale_bias(logits, truth, (0.6, 3.0), shift_only=True)
+    assert scale == 0.6
     assert bias == pytest.approx(-1.2, abs=0.06)
 
 
@@ -22,13 +46,200 @@ def test_labels_that_are_told_apart_without_fault_do_not_run_away() -> None:
     assert abs(bias) < 1
 
 
-def test_the_area_counts_ties_half() -> None:
-    assert auc(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True])) == 1.0
-    assert auc(np.array([1.0, 1.0]), np.array([False, True])) == 0.5
-    assert auc(np.array([4.0, 1.0, 2.0]), np.array([False, True, False])) == 0.0
-    assert np.isnan(auc(np.array([1.0]), np.array([True])))
-
-
 def test_a_seed_of_training_gives_no_held_out_exam() -> None:
     with pytest.raises(ValueError, match="held-out"):
         held_out_exam(12)
+
+
+def test_the_exam_comes_out_as_it_is_read_live() -> None:
+    rows = [scored(index, 5.0 * index, chance) for index, chance in enumerate((0.1, 0.7, 0.9, 0.2))]
+    found = any_logit(rows, calibration_of(CARD))
+    assert chance_of(found) == read_exam(rows, CARD).probabilities[0]
+    assert any_logit([scored(1, 0.0, 0.9, has_brain=False)], calibration_of(CARD)) == COLD
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_order_of_arrival_shows_more_than_the_marks_say(seed: int) -> None:
+    """Every prefix of every order, by the very rule that raises the alert: just above the marks none does, at them one does."""
+    rng = np.random.default_rng(seed)
+    places = rng.choice([0.0, 0.02, 3.0, 6.0, 9.0, 16.0, 40.0], size=5)
+    rows = [
+        scored(
+            index,
+            float(place),
+            float(rng.uniform(0.05, 0.95)),
+            heat=blob(int(rng.integers(20, 36)), 28, half=4),
+            has_brain=bool(rng.random() < 0.8),
+        )
+        for index, place in enumerate(places)
+    ]
+    now = calibration_of(CARD)
+    marks = marks_of([ReadSeries(rows=tuple(rows), truth=np.zeros((5, 6), dtype=np.int8))], FREE, "", now)
+    rows = [_recalibrated(one) for one in rows]
+
+    def fires(pair: float, single: float) -> bool:
+        points = replace(CARD.points, early_pair=chance_of(pair), early_single=chance_of(single))
+        prefixes = (order[:seen] for order in permutations(rows) for seen in range(1, 6))
+        return any(suffices_early(prefix, points) for prefix in prefixes)
+
+    off = 40.0
+    assert not fires(marks.pair + 1e-6, off) and (marks.pair == COLD or fires(marks.pair - 1e-6, off))
+    assert not fires(off, marks.single + 1e-6) and (marks.single == COLD or fires(off, marks.single - 1e-6))
+
+
+def _recalibrated(row: SliceRow) -> SliceRow:
+    """With the probabilities that its logits come to, as the engine would say them."""
+    assert row.score is not None
+    raw = row.score.logits.astype(np.float64)
+    said = 1 / (1 + np.exp(-(np.array(CARD.calibration_scale) * raw + np.array(CARD.calibration_bias))))
+    return replace(row, score=replace(row.score, probabilities=tuple(float(one) for one in said)))
+
+
+def marks(exam: float, *, bleeds: bool = False, early: float = COLD, placed: bool = True) -> ExamMarks:
+    """An exam of four slices; in one that bleeds two do, and their logits stand out."""
+    shown = np.zeros((4, 6), dtype=np.int8)
+    logits = np.full((4, 6), exam - 4.0)
+    if bleeds:
+        shown[:2] = 1
+        logits[:2] = exam
+    if not placed:
+        shown[:] = -1
+    truth = BLEEDS if bleeds else FREE
+    return ExamMarks(truth=truth, patient="", exam=exam, pair=early, single=early, logits=logits, slice_truth=shown)
+
+
+def test_a_quiet_point_lets_through_no_more_than_can_be_proven() -> None:
+    floor = logit(0.9)
+    assert quiet_point([-3.0] * 20, floor) == floor
+    assert quiet_point([], floor) == floor
+    few = quiet_point([*([-3.0] * 30), 4.0], floor)
+    assert 4.0 < few <= 4.0 + 0.051
+    # 1 of 473 proves 99 %, 0 of 498 the 99.4 % that are aimed at, which one more false alarm would not.
+    assert quiet_point([*([-3.0] * 472), 4.0], floor) == floor
+    assert quiet_point([*([-3.0] * 497), 4.0], floor) > 4.0
+    assert quiet_point([-3.0, 2.0], floor, 0.5) > 2.5
+
+
+def test_review_rises_only_as_far_as_few_bleeds_are_proven_to_be_missed() -> None:
+    floor, bleeding = 0.0, [2.0] * 59
+    assert review_point(bleeding[:-1], floor, 5.0) == floor
+    assert 1.9 < review_point(bleeding, floor, 5.0) <= 2.0
+    assert review_point(bleeding, floor, 1.0) <= 1.0
+    assert review_point([*bleeding, -1.0], floor, 5.0) == floor
+
+
+def test_points_move_towards_quiet_alone_and_the_fit_tells_no_exam_that_was_not_told() -> None:
+    rng = np.random.default_rng(4)
+    exams = [marks(float(value), early=float(value) - 1) for value in rng.normal(-1, 1.5, 260)]
+    exams += [marks(float(value), bleeds=True) for value in rng.normal(2, 2, 60)]
+    made = recalibrate(exams, NOW)
+    assert [one.fitted for one in made.fits] == [BOTH] * 6
+    assert made.after.scale != NOW.scale
+    stretch = made.after.scale[0] / NOW.scale[0]
+    shift = made.after.bias[0] - stretch * NOW.bias[0]
+    assert made.after.sharpness == pytest.approx(NOW.sharpness / stretch)
+    for name in ("critical", "review", "early_pair", "early_single"):
+        # Where the point lies in the logits of before.
+        carried = (logit(getattr(made.after, name)) - shift) / stretch
+        assert carried >= logit(getattr(NOW, name)) - 1e-9
+    critical, review, early = made.points_after
+    assert critical.negatives == 260 and critical.false == 0 and not critical.certified
+    assert critical.more_needed == {0.02: 0, 0.01: 39, 0.006: 238}
+    assert early.false == 0
+    assert review.missed > 3 and not review.certified
+    assert any("not lowered" in one for one in made.said)
+
+
+def test_the_same_slices_come_to_the_same_level_before_and_after_a_fit() -> None:
+    rng = np.random.default_rng(9)
+    exams = [marks(-2.0) for _ in range(200)] + [marks(3.0, bleeds=True) for _ in range(40)]
+    made = recalibrate(exams, NOW)
+    assert made.after.scale[0] != 1.0 and made.after.bias[0] != 0.0
+    for _ in range(200):
+        rows = [scored(k, 4.0 * k, float(chance)) for k, chance in enumerate(rng.beta(0.6, 0.9, 8))]
+        for name in ("critical", "review"):
+            before = any_logit(rows, NOW) >= logit(getattr(made.before, name))
+            after = any_logit(rows, made.after) >= logit(getattr(made.after, name))
+            assert after <= before
+
+
+def test_enough_quiet_exams_certify_what_stands() -> None:
+    exams = [marks(-3.0) for _ in range(299)] + [marks(4.0, bleeds=True, early=4.0) for _ in range(59)]
+    made = recalibrate(exams, NOW)
+    assert [one.certified for one in made.points_after] == [True] * 3
+    assert made.after.critical >= NOW.critical and made.points_after[0].false_at_most == pytest.approx(
+        0.00997, abs=1e-4
+    )
+
+
+def test_too_few_exams_are_refused_in_words() -> None:
+    with pytest.raises(CannotStart, match=r"Of 12 exams .* 9 are labelled as free of blood.*149"):
+        recalibrate([*[marks(-3.0)] * 9, *[marks(3.0, bleeds=True)] * 3], NOW)
+
+
+def test_an_exam_without_a_bleed_that_is_as_sure_as_can_be_is_refused_in_words() -> None:
+    with pytest.raises(CannotStart, match="as sure of a bleed"):
+        recalibrate([*[marks(-3.0)] * 20, marks(40.0)], NOW)
+
+
+def test_with_few_labels_the_scale_stays_and_with_fewer_the_bias() -> None:
+    some = [marks(-3.0) for _ in range(20)] + [marks(3.0, bleeds=True) for _ in range(10)]
+    assert [one.fitted for one in fit_labels(some, NOW)] == [SHIFT] * 6
+    assert all(one.scale == 1.0 and one.bias != 0.0 for one in fit_labels(some, NOW))
+    few = fit_labels(some[:-1], NOW)
+    assert [(one.fitted, one.scale, one.bias) for one in few] == [(KEPT, 1.0, 0.0)] * 6
+
+
+def test_bleeding_exams_without_labelled_slices_fit_nothing() -> None:
+    exams = [marks(-3.0) for _ in range(300)] + [marks(3.0, bleeds=True) for _ in range(40)]
+    fits = fit_labels([*exams, marks(3.0, bleeds=True, placed=False)], NOW)
+    assert [one.fitted for one in fits] == [KEPT] * 6
+    assert "of 1 exams that have it" in fits[0].why
+
+
+def test_the_manifest_is_edited_where_it_must_be_and_nowhere_else() -> None:
+    text = (ENGINE / "manifest.toml").read_text()
+    text += '\n[[trained_on]]\nname = "heads"\ncritical = 3\n'
+    after = replace(NOW, scale=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), critical=0.999999999999)
+    once = edited(
+        text, after, {"date": "2031-05-14", "review": {"negatives": 3, "certified": False}}, date(2031, 5, 14)
+    )
+    old, new = tomllib.loads(text), tomllib.loads(once)
+    assert new["calibration"]["scale"] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert new["points"]["critical"] == 0.999999999999
+    assert new["points"]["overlap"] == old["points"]["overlap"]
+    assert new["version"] == old["version"] + "+calibrated.2031-05-14"
+    assert new[RECORD] == [{"date": "2031-05-14", "review": {"negatives": 3, "certified": False}}]
+    assert new["trained_on"] == old["trained_on"] and new["files"] == old["files"]
+    assert "# The exam's logit" in once
+    twice = tomllib.loads(edited(once, after, {"date": "2032-01-01"}, date(2032, 1, 1)))
+    assert [one["date"] for one in twice[RECORD]] == ["2031-05-14", "2032-01-01"]
+    assert twice["version"] == old["version"] + "+calibrated.2032-01-01"
+
+
+def test_a_manifest_in_another_hand_is_not_edited() -> None:
+    text = (ENGINE / "manifest.toml").read_text()
+    cut = text.index("[exam_rule]"), text.index("# Calibrated probabilities")
+    inline = "exam_rule = { smoothing_mm = 3, sharpness = 2 }\n" + text[: cut[0]] + text[cut[1] :]
+    with pytest.raises(CannotStart, match="one value a line"):
+        edited(inline, NOW, {"date": "2031-05-14"}, date(2031, 5, 14))
+
+
+def test_labels_that_nobody_knows_fit_no_engine_and_set_no_point() -> None:
+    def score(any_: float, truth: int, *, bleeding: bool = False, clean: bool = False) -> ExamScore:
+        rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(12))
+        return ExamScore(rows=rows, truth=np.full((12, 6), truth, dtype=np.int8), bleeding=bleeding, clean=clean)
+
+    known = [score(0.1, 0, clean=True), score(0.3, 0, clean=True), *[score(0.97, 1, bleeding=True)] * 20]
+
+    def calibrate(scores: list[ExamScore]) -> Calibration:
+        return set_points(scores, fit_rule(scores), 0.9, 0.5)
+
+    alone = calibrate(known)
+    assert calibrate([*known, score(0.999, -1)]) == alone
+    assert alone.critical >= 0.9 and 0 < alone.review < alone.critical and alone.early_single > alone.early_pair
+    critical, _, early = points_of([*known, score(0.999, -1)], alone)
+    assert (critical.negatives, critical.false, critical.bleeding) == (2, 0, 20)
+    assert (early.negatives, early.false) == (2, 0)
+    loud = calibrate([*known, score(0.97, 0, clean=True)])
+    assert loud.critical > alone.critical and loud.early_pair > alone.early_pair

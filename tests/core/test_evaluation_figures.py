@@ -118,21 +118,6 @@ def test_a_share_of_nothing_and_one_that_cannot_be() -> None:
         figures.wilson(3, 2)
 
 
-@pytest.mark.parametrize(("false", "n", "most"), [(0, 149, 0.02), (1, 236, 0.02), (5, 523, 0.02), (0, 299, 0.01)])
-def test_exact_bound_by_table(false: int, n: int, most: float) -> None:
-    """How many clean negatives prove how little: one case fewer no longer does."""
-    bound, before = figures.at_most(false, n), figures.at_most(false, n - 1)
-    assert bound is not None and before is not None
-    assert bound <= most < before
-    assert stats.binom.cdf(false, n, bound) == pytest.approx(0.05)
-
-
-def test_exact_bound_at_the_ends() -> None:
-    assert figures.at_most(0, 0) is None
-    assert figures.at_most(7, 7) == 1.0
-    assert figures.at_most(0, 1) == pytest.approx(0.95)
-
-
 def test_calibration_by_hand() -> None:
     said = [0.1] * 10 + [0.8] * 10
     true = [True] * 2 + [False] * 8 + [True] * 7 + [False] * 3

@@ -518,6 +518,7 @@ def test_the_report_needs_nothing_else_and_runs_nothing(
 ) -> None:
     said = told[2].read_text()
     assert "<script" not in said and "<img src=x" not in said and "{{7*7}}" in said and "49.png" not in said
+    assert "0 of 1, at most 95.0 %: not certified" in said
     assert not re.findall(r'(?:src|href)="(?!data:image/png;base64,)', said)
     asked: list[str] = []
     complaints: list[str] = []
