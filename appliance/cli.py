@@ -148,9 +148,8 @@ def score(paths: tuple[Path, ...], engine: Path | None, as_json: bool) -> None:
 @click.option("--data", type=click.Path(exists=True, path_type=Path), default=None, metavar="LABEL_MAPS",
               help="Heads to go by: a NIfTI file that names the tissue of every voxel (FreeSurfer, SynthSeg), or a folder "
               "of them. Without it heads are made up from formulas.")  # fmt: skip
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="The first patient; the same number, the same one."
-)
+@click.option("--seed", type=int, default=1_000_000, show_default=True,
+              help="The first patient; the same number, the same one. No engine trains on those from 1000000 on.")  # fmt: skip
 @click.option("--count", type=int, default=6, show_default=True, help="How many patients.")
 @click.option("--hard", is_flag=True, help="As hard as real work: operated heads, metal, fractures, motion, old blood.")
 def phantom(**wished: Any) -> None:
@@ -338,15 +337,20 @@ def check(config: Path) -> None:
 
 @bleedwatch.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The engine folder to write.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="ENGINE_DIR",
+              help="The engine folder to write.")  # fmt: skip
 @click.option("--from", "start", type=click.Path(path_type=Path), default=None, metavar="ENGINE_DIR",
               help="Train this engine further.")  # fmt: skip
 @click.option("--data", "places", multiple=True, metavar="NAME=PLACE", callback=named_places,
               help="Where a source of the recipe lies; once for each.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), default=None, help="Cache and checkpoints; resumes there.")
+@click.option("--work", type=click.Path(path_type=Path), default=None, metavar="FOLDER",
+              help="Cache and checkpoints, by default ENGINE_DIR/work. It shows patients: pass it on with no engine.")  # fmt: skip
 @click.option("--version", default="0.1.0", show_default=True, help="What the engine calls itself.")
 def train(**wished: Any) -> None:
-    """Train an engine by a recipe. Needs the training extra: make train-setup."""
+    """Train an engine by a RECIPE, a TOML file: docs/schemas/recipe.md. Needs the training extra: make train-setup.
+
+    The same call made again goes on where it was cut off.
+    """
     try:
         from appliance.training.command import Wish
         from appliance.training.command import train as train_engine

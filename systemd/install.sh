@@ -33,7 +33,7 @@ trap finish EXIT
 trap 'exit 1' HUP INT TERM
 say "Fetching and building ..."
 mkdir "$work/source"
-cp -R "$here/appliance" "$here/engines" "$here/pyproject.toml" "$here/README.md" "$here/LICENSE" "$work/source"
+cp -R "$here/appliance" "$here/engines" "$here/pyproject.toml" "$here/README.md" "$here/LICENSE" "$here/NOTICE" "$work/source"
 "$python" -m venv --clear "$prefix/venv.new"
 pip() { "$prefix/venv.new/bin/python" -m pip "$@" --quiet --disable-pip-version-check; }
 pip install --require-hashes -r "$here/requirements-box.lock"

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from appliance.core.aggregator import Aggregator
 from appliance.core.engine import EngineCard, ExamRule
 
+MOST_LOGIT = 30.0
+"""A point above this no probability can tell from 1."""
+
 _LEAST_SCALE = 0.05  # a stronger logit stays a higher probability
 _NEWTON_STEPS = 50
 

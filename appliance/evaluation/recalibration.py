@@ -11,16 +11,13 @@ from typing import Final
 
 from appliance.core.errors import CannotStart
 from appliance.core.words import LABELS, Label
-from appliance.evaluation.calibration import Calibration, logit, point_of
+from appliance.evaluation.calibration import MOST_LOGIT, Calibration, logit, point_of
 from appliance.evaluation.exam_marks import ExamMarks
 from appliance.evaluation.label_fits import LabelFit, fit_labels
 from appliance.evaluation.operating_points import MISSED, PointFound, points_found, quiet_point, review_point
 
 LEAST_NEGATIVES: Final = 10
 """Below this nothing is calibrated: not even the loudest of the false alarms is among so few."""
-
-MOST_LOGIT: Final = 30.0
-"""A point above this no probability can tell from 1."""
 
 _ANY: Final = LABELS.index(Label.ANY)
 _NOTHING: Final = 1e-9  # a logit that was made of a probability and back

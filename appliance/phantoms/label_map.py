@@ -1,7 +1,7 @@
 """Heads as label maps: NIfTI files of FreeSurfer-like numbers, turned, cropped and measured once.
 
 All arrays are [z, y, x] with 1-mm steps, in the directions of the head frame: x to the patient's left, y to the back, z
-up. What is measured here costs seconds and does not depend on any seed; `mapped_paint` paints it by a seed.
+up. What is measured here costs seconds and does not depend on any seed; `mapped_inside` and `mapped_outside` paint it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _SUFFIXES: Final = (".nii", ".nii.gz")
 _BELOW_MM: Final = 105  # of the head frame's origin: neck and chin are left away
 _ANCHOR: Final = (0.0, 6.0, 2.0)  # the middle of thalami and putamina in the head frame
 _COARSE: Final = 2  # mm; of surfaces that are smooth
+_VOXEL_MM: Final = (0.1, 10.0)  # a header in metres or micrometres would ask for more memory than there is
 MAPS_KEPT: Final = 3
 
 Half = NDArray[np.float16]
@@ -88,7 +89,8 @@ def load_label_map(path: Path) -> LabelMap:
         volume = read_nifti(data)
     except (OSError, BadPicture) as error:
         raise CannotStart(f"{path}: {error}") from None
-    values = np.rint(_head_frame(volume) * volume.slope + volume.intercept).astype(np.int64)
+    values = np.rint(_head_frame(volume) * volume.slope + volume.intercept)
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.int64)
     tissue, side = tissues_of(values, read_table(path.parent))
     return measure(path.name, tissue, side)
 
@@ -104,7 +106,7 @@ def measure(name: str, tissue: NDArray[np.uint8], side: NDArray[np.int8]) -> Lab
     origin = (float(anchor[2] - _ANCHOR[0]), float(anchor[1] - _ANCHOR[1]), float(anchor[0] - _ANCHOR[2]))
     has_skull = bool(np.count_nonzero(tissue == Tissue.BONE) > 0.05 * np.count_nonzero(brain_mask(tissue)))
     inside = inner_surface(tissue, has_skull=has_skull)
-    outer = outer_surface(tissue, inside, origin, has_skull=has_skull)
+    outer = outer_surface(tissue, inside, has_skull=has_skull)
     tent, leaf = tentorium(tissue, origin)
     skin = skull_hull(tissue, outer, has_skull=has_skull)
     box = box_of(inside > -2.0, 3)
@@ -142,8 +144,8 @@ def _head_frame(volume: Volume) -> NDArray[Any]:
     """Return the values turned to [z, y, x] growing up, back and left, one value a millimetre."""
     axes = volume.affine[:, :3]
     steps = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(axes).all() or steps.min() <= 0.0:
-        raise CannotStart("a label map whose header names no size of a voxel")
+    if not np.isfinite(axes).all() or not (_VOXEL_MM[0] <= steps.min() and steps.max() <= _VOXEL_MM[1]):
+        raise CannotStart("a label map whose header names no size of a voxel, in millimetres")
     order = [int(np.argmax(np.abs(axes[row] / steps))) for row in (2, 1, 0)]
     if len(set(order)) != 3:
         raise CannotStart("a label map that lies at 45 degrees to the head")

@@ -61,7 +61,7 @@ def inner_surface(tissue: NDArray[np.uint8], *, has_skull: bool) -> Field:
     return signed_mm(filled, FAR_MM, smooth=1.2)
 
 
-def outer_surface(tissue: NDArray[np.uint8], inside: Field, origin: Point, *, has_skull: bool) -> Field:
+def outer_surface(tissue: NDArray[np.uint8], inside: Field, *, has_skull: bool) -> Field:
     """Return the depth below the skull's outer surface: holes that MRI left in the vault are closed, faces kept out."""
     if not has_skull:
         return inside + np.float32(_SKULL_MM)

@@ -1,4 +1,4 @@
-"""A contact sheet of phantom patients: slices as a reader sees them, bleeding above the same head without its bleed."""
+"""A phantom patient as a strip of a contact sheet: slices as a reader sees them, above the same head without its bleed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.imaging.pictures import grid_of, sampled
 from appliance.imaging.windows import BRAIN, windowed
 from appliance.phantoms.exam import PhantomExam
 
@@ -30,9 +31,14 @@ _LETTERS: Final = {
 Grey = NDArray[np.uint8]
 
 
-def contact_sheet(patients: Sequence[tuple[str, PhantomExam]]) -> Grey:
-    """Return a grey picture uint8 [rows, columns]; each patient has a title, slices with the bleed, then without."""
-    return np.concatenate([_patient(title, exam) for title, exam in patients])
+def strip_of(title: str, exam: PhantomExam) -> Grey:
+    """Return a grey picture uint8 [rows, columns]: a title, slices with the bleed, and where there is one those without."""
+    shown = _chosen(exam)
+    width = COLUMNS * TILE_PX
+    rows = [written(f"{title}: {said_of(exam)}", width), _row(exam.hu, shown)]
+    if exam.volumes_ml:
+        rows += [written("the same without its bleed", width), _row(exam.clean_hu, shown)]
+    return np.concatenate(rows)
 
 
 def said_of(exam: PhantomExam) -> str:
@@ -56,15 +62,6 @@ def written(text: str, width: int) -> Grey:
     return line
 
 
-def _patient(title: str, exam: PhantomExam) -> Grey:
-    shown = _chosen(exam)
-    width = COLUMNS * TILE_PX
-    rows = [written(f"{title}: {said_of(exam)}", width), _row(exam.hu, shown)]
-    if exam.volumes_ml:
-        rows += [written("the same without its bleed", width), _row(exam.clean_hu, shown)]
-    return np.concatenate(rows)
-
-
 def _chosen(exam: PhantomExam) -> list[int]:
     """Return which slices are shown, foot to head: the whole head, and more of where blood is."""
     n = exam.hu.shape[0]
@@ -80,20 +77,9 @@ def _chosen(exam: PhantomExam) -> list[int]:
 
 def _row(hu: NDArray[np.int16], shown: Sequence[int]) -> Grey:
     tiles = np.zeros((TILE_PX, COLUMNS * TILE_PX), dtype=np.uint8)
+    _, rows, columns = hu.shape
+    grid = grid_of(rows, columns, (1.0, 1.0), TILE_PX)
     for column, index in enumerate(shown):
-        grey = np.rint(windowed(_fitted(hu[index]), BRAIN) * 255).astype(np.uint8)
-        tiles[:, column * TILE_PX : (column + 1) * TILE_PX] = grey
+        grey = sampled(windowed(hu[index], BRAIN), grid)
+        tiles[:, column * TILE_PX : (column + 1) * TILE_PX] = np.rint(grey * 255).astype(np.uint8)
     return tiles
-
-
-def _fitted(hu: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Return a slice at the tile's size, linearly."""
-    picture: NDArray[np.float32] = hu.astype(np.float32)
-    for axis in (0, 1):
-        place = np.linspace(0, hu.shape[axis] - 1, TILE_PX)
-        low = np.minimum(place.astype(np.int64), hu.shape[axis] - 2)
-        share = (place - low).astype(np.float32)
-        share = share[:, None] if axis == 0 else share[None, :]
-        below, above = np.take(picture, low, axis=axis), np.take(picture, low + 1, axis=axis)
-        picture = below + share * (above - below)
-    return picture

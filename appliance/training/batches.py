@@ -41,9 +41,8 @@ class Drawn:
     def __init__(self, slices: Slices, left_out: Indices, *, by_kind: bool = False) -> None:
         self.slices = slices
         may = slices.use & ~np.isin(slices.patient, left_out)
-        alone = slices.twin == np.arange(len(slices))
         self.bleeding: Indices = np.flatnonzero(may & (slices.labels[:, 0] == 1))
-        self.free: Indices = np.flatnonzero(may & alone & (slices.labels[:, 0] == 0))
+        self.free: Indices = np.flatnonzero(may & (slices.labels[:, 0] == 0))
         self._groups = [self.bleeding]
         if by_kind:
             kinds = [self.bleeding[slices.labels[self.bleeding, 1 + k] == 1] for k in range(len(KINDS))]

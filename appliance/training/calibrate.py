@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.core.words import LABELS
-from appliance.evaluation.calibration import Calibration, fit_scale_bias, logit, point_of
+from appliance.evaluation.calibration import MOST_LOGIT, Calibration, fit_scale_bias, logit, point_of
 from appliance.evaluation.exam_marks import COLD, ExamMarks, any_logit, marks_of, raw_logits
 from appliance.evaluation.figures import auc
 from appliance.evaluation.operating_points import PointFound, points_found, quiet_point
@@ -22,6 +22,7 @@ MARGIN = 0.5
 """Points lie this far (in logits) above the highest negative: a few dozen exams do not show the worst one."""
 
 SINGLE_MARGIN = 1.5
+BELOW_CRITICAL = 0.5  # in logits: so far at least REVIEW lies below CRITICAL, if the recipe leaves the room
 SMOOTHINGS_MM = (3.0, 2.0, 4.0, 5.0)
 SHARPNESSES = (1.0, 0.5, 2.0)
 GAIN = 0.002
@@ -67,17 +68,22 @@ def set_points(
     critical = quiet_point([_whole(one) for one in clean], logit(least_critical), MARGIN)
     # Review takes in all but the dimmest twentieth of the bleeding exams, if that costs few false alarms.
     wanted = max(float(np.quantile(negative, 0.9)), float(np.quantile(bleeding, 0.05)) if bleeding.size else 0.0)
-    review = min(max(wanted, logit(least_review)), critical - 0.5)
+    review = max(min(wanted, critical - BELOW_CRITICAL), logit(least_review))
     pair = quiet_point([one.pair for one in clean], logit(least_critical), MARGIN)
     # One slice alone has to be past every doubt: no clean exam may come near, so that pairs alone take up what may be false.
     single = max([critical, pair, *(one.single for one in clean)]) + SINGLE_MARGIN
     return replace(
         ruled,
-        critical=point_of(critical),
-        review=point_of(review),
-        early_pair=point_of(pair),
-        early_single=point_of(single),
+        critical=_point(critical),
+        review=_point(review),
+        early_pair=_point(pair),
+        early_single=_point(single),
     )
+
+
+def _point(value: float) -> float:
+    """The point of a logit. Exams that none lies above are false alarms: the card counts them, and training is not lost."""
+    return point_of(min(value, MOST_LOGIT))
 
 
 def points_of(scores: Sequence[ExamScore], calibration: Calibration) -> tuple[PointFound, ...]:

@@ -49,6 +49,8 @@ CALIBRATION_SEED = HELD_OUT_SEED * 2
 
 GOLDEN_SEED = HELD_OUT_SEED + 500_000
 SETTLING_SLICES = 1000
+SETTLING_SHARE = 0.1
+"""Batch norms settle on so many slices, and on no more than this share of what was trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +76,12 @@ def train(wish: Wish) -> None:
         raise CannotStart(str(bad)) from None
     start = read_engine(wish.start) if wish.start else None
     work = wish.work or wish.out / "work"
-    work.mkdir(parents=True, exist_ok=True)
     keep_large_blocks()
     torch.set_num_threads(recipe.schedule.threads)
     torch.manual_seed(recipe.seed)
     network = _first_network(recipe, start, wish)
     opening = open_sources(recipe, wish.places, _tell)
+    work.mkdir(parents=True, exist_ok=True, mode=0o700)  # it will hold pictures of patients
     with bar("preparing slices", size_of(recipe, opening.trains), "exams") as made:
         pools = fill(recipe, opening, work / "cache", made, _tell)
     trained = _trained(network, pools, recipe, wish.places, work, is_started=_is_started(recipe, start))
@@ -160,7 +162,8 @@ def _trained(
 def _settling(batches: Batches, recipe: Recipe) -> Iterator[Tensor]:
     """Pictures like those of the last steps, that no step has met."""
     last = recipe.schedule.steps
-    for number in range(last, last + max(1, SETTLING_SLICES // recipe.batch.size)):
+    count = min(SETTLING_SLICES // recipe.batch.size, round(SETTLING_SHARE * last))
+    for number in range(last, last + max(1, count)):
         yield batches.at(number).image
 
 

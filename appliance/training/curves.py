@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from appliance.training.log import read_log
 
 MOST_ROWS = 400
 
 
 def write_curves(log: Path, table: Path) -> None:
-    """From a line a step (see `loop`) to at most MOST_ROWS rows of step, loss, rate, and the loss on patients left out."""
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    """From a line a step (see `log`) to at most MOST_ROWS rows of step, loss, rate, and the loss on patients left out."""
+    lines = read_log(log)
     steps = [line for line in lines if "loss" in line]
     looks = {line["step"]: line["left_out_loss"] for line in lines if "left_out_loss" in line}
     stretch = max(1, -(-len(steps) // MOST_ROWS))

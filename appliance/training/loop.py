@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from appliance.core.errors import CannotStart
 from appliance.training.averaging import add_to_average, copy_of
 from appliance.training.batches import Batch, Batches
 from appliance.training.hard import hard_negatives
+from appliance.training.log import Log
 from appliance.training.loss import whole_loss
 from appliance.training.network import SliceNetwork
 from appliance.training.recipe import Recipe, SchedulePlan
@@ -25,8 +28,8 @@ _LEAST_RATE = 0.02
 _CLIP = 5.0
 
 
-class LossRanAway(Exception):
-    """The loss is no number any more. The last checkpoint stands."""
+class LossRanAway(CannotStart):
+    """The loss is no number any more."""
 
 
 class Trainer:
@@ -56,6 +59,7 @@ class Trainer:
         self._rounds = rounds
         self._stopper = stopper
         self._checkpoint = work / "checkpoint.pt"
+        self._run = _print_of(recipe, is_started)
         self._log = Log(work / "log.jsonl")
         self._step = 0
         self._resume()
@@ -98,7 +102,7 @@ class Trainer:
         said = float(loss.detach())
         if not math.isfinite(said):
             raise LossRanAway(
-                f"step {self._step}: the loss is {said}. Lower the rates, or train on from the checkpoint."
+                f"step {self._step}: the loss is {said}. Lower the rates in the recipe, and train with another --work FOLDER."
             )
         self._log.add(step=self._step, loss=said, rate=rate, px=batch.image.shape[-1])
         self._look_and_save()
@@ -118,7 +122,8 @@ class Trainer:
         plan = self._plan
         if plan.hard_share and self._step >= plan.hard_from * plan.steps and not self._batches.hard.size:
             others = self._batches.others
-            self._batches.hard = hard_negatives(self._averaged, others.slices, others.free)
+            if others.free.size:
+                self._batches.hard = hard_negatives(self._averaged, others.slices, others.free)
 
     def _set_modes(self) -> None:
         self._network.train()
@@ -128,6 +133,7 @@ class Trainer:
     def _save(self) -> None:
         part = self._checkpoint.with_suffix(".part")
         state = {
+            "run": self._run,
             "network": self._network.state_dict(),
             "averaged": self._averaged.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -141,6 +147,10 @@ class Trainer:
     def _resume(self) -> None:
         if self._checkpoint.exists():
             state = torch.load(self._checkpoint, weights_only=True, map_location=self._device)
+            if state["run"] != self._run:
+                raise CannotStart(
+                    f"{self._checkpoint} is of another recipe or start. Train with another --work FOLDER, or remove that one."
+                )
             self._network.load_state_dict(state["network"])
             self._averaged.load_state_dict(state["averaged"])
             self._optimiser.load_state_dict(state["optimiser"])
@@ -151,23 +161,12 @@ class Trainer:
         self._log.cut(self._step)
 
 
-class Log:
-    """What happened at each step, a JSON object a line, for curves."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def add(self, **values: float) -> None:
-        """Append a line."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({key: round(value, 6) for key, value in values.items()}) + "\n")
-
-    def cut(self, step: int) -> None:
-        """Take off what came after a checkpoint: it is done again."""
-        if self._path.exists():
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+def _print_of(recipe: Recipe, is_started: bool) -> str:
+    """What runs are told apart by: a checkpoint of one is never gone on from by another."""
+    # How many cores there are, how often it is written down, and what comes after training make no other run.
+    schedule = replace(recipe.schedule, threads=1, checkpoint_steps=1)
+    parts = recipe.seed, recipe.network, recipe.sources, recipe.batch, schedule, recipe.stop, is_started
+    return sha256(repr(parts).encode()).hexdigest()
 
 
 def _groups(network: SliceNetwork, plan: SchedulePlan, is_started: bool) -> list[dict[str, Any]]:

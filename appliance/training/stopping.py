@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from appliance.core.errors import CannotStart
 from appliance.training.cache import Slices
 from appliance.training.filling import Pools
 from appliance.training.hard import logits_of
@@ -36,12 +37,17 @@ def patients_left_out(pools: Pools, recipe: Recipe) -> Indices:
 
 
 class Stopper:
-    """Looks at the averaged network from time to time and keeps the best."""
+    """Looks at the averaged network from time to time and keeps the best. CannotStart where there is nothing to look at."""
 
     def __init__(self, pools: Pools, left_out: Indices, plan: StopPlan, seed: int) -> None:
         self._plan = plan
         self._seen = [_spread(slices, left_out, seed) for slices in (pools.real, pools.pasted, pools.synthetic)]
         self._slices = (pools.real, pools.pasted, pools.synthetic)
+        if not any(one.size for one in self._seen):
+            raise CannotStart(
+                f"[stop] leaves out {plan.share:.0%} of the patients, and there is no slice of them to look at. "
+                "Raise stop.share in the recipe, or leave [stop] out."
+            )
         self._best = float("inf")
         self._waited = 0
         self._weights: dict[str, Any] = {}

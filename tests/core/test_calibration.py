@@ -15,7 +15,7 @@ from appliance.evaluation.calibration import Calibration, calibration_of, chance
 from appliance.evaluation.engine_copy import RECORD, edited
 from appliance.evaluation.exam_marks import COLD, ExamMarks, any_logit, marks_of
 from appliance.evaluation.label_fits import BOTH, KEPT, SHIFT, fit_labels
-from appliance.evaluation.operating_points import quiet_point, review_point
+from appliance.evaluation.operating_points import points_found, quiet_point, review_point
 from appliance.evaluation.read_exams import ReadSeries
 from appliance.evaluation.recalibration import recalibrate
 from appliance.reading.exam_reader import read_exam
@@ -153,14 +153,46 @@ def test_points_move_towards_quiet_alone_and_the_fit_tells_no_exam_that_was_not_
 def test_the_same_slices_come_to_the_same_level_before_and_after_a_fit() -> None:
     rng = np.random.default_rng(9)
     exams = [marks(-2.0) for _ in range(200)] + [marks(3.0, bleeds=True) for _ in range(40)]
-    made = recalibrate(exams, NOW)
-    assert made.after.scale[0] != 1.0 and made.after.bias[0] != 0.0
+    now = replace(NOW, scale=(1.6,) * 6, bias=(0.7,) * 6)
+    made = recalibrate(exams, now)
+    assert made.after.scale[0] != 1.6 and made.after.bias[0] != 0.7
+    assert made.points_after[0].false == 0  # so that CRITICAL stays, but for the logits that it is told in
     for _ in range(200):
         rows = [scored(k, 4.0 * k, float(chance)) for k, chance in enumerate(rng.beta(0.6, 0.9, 8))]
         for name in ("critical", "review"):
-            before = any_logit(rows, NOW) >= logit(getattr(made.before, name))
+            before = any_logit(rows, now) >= logit(getattr(made.before, name))
             after = any_logit(rows, made.after) >= logit(getattr(made.after, name))
-            assert after <= before
+            assert after == before if name == "critical" else after <= before
+
+
+def test_one_slice_alone_raises_an_early_alert_too_and_its_point_keeps_its_distance() -> None:
+    alone = replace(marks(-3.0), single=logit(0.999))
+    assert points_found([alone, marks(-3.0)], NOW)[2].false == 1
+    made = recalibrate([*[marks(-3.0)] * 20, alone], NOW)
+    assert made.points_after[2].false == 0
+    single, gap = logit(made.after.early_single), logit(NOW.early_single) - logit(NOW.early_pair)
+    assert logit(0.999) < single <= logit(0.999) + 0.051
+    assert logit(made.after.early_pair) == pytest.approx(single - gap)
+
+
+def test_review_is_held_to_what_it_misses_and_the_others_to_what_they_raise() -> None:
+    loud = [marks(5.0, early=5.0) for _ in range(299)]
+    found = points_found([*loud, *[marks(4.0, bleeds=True)] * 59], NOW)
+    assert [one.certified for one in found] == [False, True, False]
+    quiet = points_found([*[marks(-3.0)] * 299, *[marks(-4.0, bleeds=True)] * 59], NOW)
+    assert [one.certified for one in quiet] == [True, False, True]
+
+
+def test_a_series_that_its_pixels_decline_has_no_outcome_but_could_have_raised_an_early_alert() -> None:
+    def series(any_: float, *, declined: bool = False) -> ReadSeries:
+        rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(3))
+        return ReadSeries(rows=rows, truth=np.zeros((3, 6), dtype=np.int8), declined=declined)
+
+    now = calibration_of(CARD)
+    loud = marks_of([series(0.99, declined=True)], FREE, "", now)
+    assert loud.exam is None and loud.pair == loud.single > 0
+    quiet, both = (marks_of(of, FREE, "", now) for of in ([series(0.1)], [series(0.99, declined=True), series(0.1)]))
+    assert both.exam == quiet.exam and both.pair == loud.pair
 
 
 def test_enough_quiet_exams_certify_what_stands() -> None:
@@ -188,6 +220,18 @@ def test_with_few_labels_the_scale_stays_and_with_fewer_the_bias() -> None:
     assert all(one.scale == 1.0 and one.bias != 0.0 for one in fit_labels(some, NOW))
     few = fit_labels(some[:-1], NOW)
     assert [(one.fitted, one.scale, one.bias) for one in few] == [(KEPT, 1.0, 0.0)] * 6
+
+
+def test_slices_of_which_nobody_has_said_and_a_label_that_few_have_fit_nothing() -> None:
+    def exams(unknown: float) -> list[ExamMarks]:
+        one = marks(3.0, bleeds=True)
+        truth, logits = one.slice_truth.copy(), one.logits.copy()
+        truth[3], logits[3] = -1, unknown
+        return [*[marks(-3.0)] * 20, *[replace(one, slice_truth=truth, logits=logits)] * 10]
+
+    assert fit_labels(exams(9.0), NOW) == fit_labels(exams(-9.0), NOW)
+    rare = fit_labels([*[marks(-3.0)] * 300, *[marks(3.0, bleeds=True)] * 9], NOW)
+    assert [one.fitted for one in rare] == [KEPT] * 6
 
 
 def test_bleeding_exams_without_labelled_slices_fit_nothing() -> None:
@@ -243,3 +287,28 @@ def test_labels_that_nobody_knows_fit_no_engine_and_set_no_point() -> None:
     assert (early.negatives, early.false) == (2, 0)
     loud = calibrate([*known, score(0.97, 0, clean=True)])
     assert loud.critical > alone.critical and loud.early_pair > alone.early_pair
+
+
+def test_points_keep_to_the_recipe_and_below_one_however_loud_a_clean_exam_is() -> None:
+    def score(any_: float, *, bleeding: bool) -> ExamScore:
+        rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(12))
+        truth = np.full((12, 6), int(bleeding), dtype=np.int8)
+        return ExamScore(rows=rows, truth=truth, bleeding=bleeding, clean=not bleeding)
+
+    exams = [score(0.05, bleeding=False)] * 9 + [score(0.7, bleeding=True)] * 9
+    close = set_points(exams, NEUTRAL, 0.9, 0.89)
+    assert 0.89 <= close.review < close.critical  # though it is no half logit away
+    assert set_points(exams, NEUTRAL, 0.9, 0.5).review < 0.86
+    loud = replace(NEUTRAL, scale=(2.0, *[1.0] * 5))
+    found = set_points([*exams, score(1.0, bleeding=False)], loud, 0.9, 0.5)
+    assert 0.999 < found.critical <= found.early_single < 1.0
+    assert points_of([*exams, score(1.0, bleeding=False)], found)[0].false == 1
+
+
+def test_one_slice_alone_has_to_be_surer_than_any_of_a_clean_exam() -> None:
+    chances = [0.02] * 5 + [0.999] + [0.02] * 6
+    rows = tuple(scored(index, 5.0 * index, chance, heat=blob(28, 28)) for index, chance in enumerate(chances))
+    clean = ExamScore(rows=rows, truth=np.zeros((12, 6), dtype=np.int8), bleeding=False, clean=True)
+    found = set_points([clean], NEUTRAL, 0.9, 0.5)
+    assert logit(found.early_single) >= logit(0.999) + 1.49
+    assert logit(found.critical) < logit(0.999)

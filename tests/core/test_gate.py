@@ -124,6 +124,30 @@ def test_a_scan_that_ends_inside_the_brain(kept: slice, ends: list[str]) -> None
     assert [details["end"] for code, details in said if code == "part-of-brain"] == ends
 
 
+def neck_and(slices: int) -> Volume:
+    """A scan of the neck, 16 slices of flesh round some bone, that goes on for so many slices of the head."""
+    neck = np.full((16, SIZE, SIZE), -1000, dtype=np.int16)
+    neck[:, from_middle_mm() < 60.0] = 50
+    neck[:, from_middle_mm(25.0) < 9.0] = 900
+    return np.concatenate([neck, head()[6 : 6 + slices]])
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_a_scan_of_the_neck_that_meets_the_brain_is_no_head_without_a_finding(slices: int) -> None:
+    rows = rows_of(neck_and(slices))
+    assert sum(bool(row.score and row.score.has_brain) for row in rows) == slices
+    read = read_whole(rows, CARD, complete=Complete.PROVEN)
+    assert read.outcome is Outcome.INCOMPLETE
+    assert ("part-of-brain", {"end": "top"}) in read.reasons
+
+
+def test_two_slices_of_brain_show_no_end_that_another_series_misses() -> None:
+    low = read_whole(rows_of(head()[0:18]), CARD, complete=Complete.PROVEN)
+    hu = neck_and(2)
+    little = read_whole(rows_of(np.concatenate([hu, hu[:3]])), CARD, complete=Complete.PROVEN)
+    assert study_outcome([low.standing, little.standing])[0] is Outcome.INCOMPLETE
+
+
 def test_base_and_vault_in_two_series_are_a_whole_head() -> None:
     base, vault = (
         read_whole(rows_of(head()[kept], first), CARD, complete=Complete.PROVEN)
@@ -185,6 +209,14 @@ def test_contrast_by_its_vessels() -> None:
     assert changed(vessels(72, 4, range(6, 26))) == ()  # blood is no contrast
 
 
+def test_large_bright_lumps_are_bone_and_no_vessels() -> None:
+    def lumps(hu: Volume) -> None:
+        for down_mm, along_mm in ((22.0, 0.0), (-22.0, 0.0), (0.0, 22.0), (0.0, -22.0)):
+            hu[8:24, from_middle_mm(down_mm, along_mm) < 10.0] = 220
+
+    assert changed(lumps) == ()
+
+
 def test_a_large_clot_is_no_contrast_and_no_other_doubt() -> None:
     def clot(hu: Volume) -> None:
         hu[10:20, from_middle_mm(15.0, 20.0) < 22.0] = 72
@@ -207,6 +239,12 @@ def test_a_skull_that_is_open() -> None:
     assert changed(open_skull(1.8, range(18, 23))) == ()  # a suture
 
 
+def test_where_the_vertex_is_missing_nobody_knows_which_slices_are_the_vault() -> None:
+    hu = head()[:18].copy()
+    open_skull(14.0, range(8, 15))(hu)
+    assert doubts(rows_of(hu)) == (("part-of-brain", {"end": "top"}),)
+
+
 # -- how it was scanned -------------------------------------------------------------------------------
 
 
@@ -222,6 +260,16 @@ def test_a_head_that_moved_between_slices() -> None:
     assert codes(changed(moved(12.0, range(18, 30)))) == ["motion"]
     assert codes(changed(moved(5.0, range(18, 19)))) == []  # one slice a little aside: how thick blocks alternate
     assert codes(changed(moved(4.0, range(18, 30)))) == []
+
+
+def test_slices_far_apart_say_nothing_of_motion() -> None:
+    hu = head().copy()
+    moved(12.0, range(21, 30))(hu)
+    rows = rows_of(hu)
+    assert codes(doubts(rows)) == ["motion"]
+    far = rows[::3]
+    assert sum(12.0 <= 25 * STEP_MM - row.geometry.position_mm <= 65.0 for row in far) >= 4
+    assert codes(doubts(far)) == []
 
 
 def test_something_that_touches_the_skull_is_no_motion() -> None:
@@ -244,6 +292,18 @@ def test_grey_values_in_steps() -> None:
 def test_air_that_is_none() -> None:
     said = doubts(rows_of((head() // 2).astype(np.int16)))  # a slope that was halved
     assert said == (("grey-values", {"what": "air reads -500 HU"}),)
+
+
+@pytest.mark.parametrize(("reads", "is_air"), [(-900, True), (-800, False)])
+def test_air_may_be_a_little_off(reads: int, is_air: bool) -> None:
+    hu = np.where(head() < -300, np.int16(reads), head())
+    assert [code for code, _ in doubts(rows_of(hu))] == ([] if is_air else ["grey-values"])
+
+
+def test_a_pocket_of_foam_is_not_taken_for_air() -> None:
+    hu = np.where(head() < -300, np.int16(-200), head())
+    hu[:, 2:30, 2:30] = -600
+    assert doubts(rows_of(hu)) == ()
 
 
 def test_a_picture_cut_at_its_window_says_nothing_of_air_or_metal() -> None:

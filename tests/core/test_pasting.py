@@ -9,11 +9,14 @@ from scipy import ndimage
 
 from appliance.phantoms.bleeds import KINDS
 from appliance.phantoms.exam import HELD_OUT_SEED, Scanner, render
+from appliance.phantoms.pasting import mimics
 from appliance.phantoms.pasting import paste as pasting
+from appliance.phantoms.pasting.canvas import canvas_of
 from appliance.phantoms.pasting.host import GUTTER, INSIDE, VENTRICLE, Host, look_at
 from appliance.phantoms.pasting.paste import FULL_COVER, Pasted, paste
 from appliance.phantoms.pasting.report import report
-from appliance.phantoms.pasting.sight import LEAST_MM2
+from appliance.phantoms.pasting.sight import LEAST_MM2, what_shows
+from appliance.phantoms.pasting.site import Site, whole_box
 
 SEED = HELD_OUT_SEED + 77
 BONE_HU = 92
@@ -119,6 +122,62 @@ def test_what_is_called_seen_is_brighter_and_large_enough(kind: str) -> None:
             assert change.mean() * (mask.sum() * host().pixel_mm ** 2) ** 0.5 >= 79
 
 
+def test_a_trace_is_neither_seen_nor_absent() -> None:
+    covers = np.zeros((3, len(KINDS), 20, 20), dtype=np.float32)
+    covers[:2, KINDS.index("sdh"), :2, :2] = 0.5  # 4 mm2
+    covers[:1, KINDS.index("edh"), 8:16, 8:16] = 1.0
+    shown = what_shows(np.where(covers.max(axis=1) > 0, 30.0, 0.0).astype(np.float32), covers, 1.0)
+    columns = [0, 1 + KINDS.index("edh"), 1 + KINDS.index("sdh"), 1 + KINDS.index("iph")]
+    assert shown.labels[:, columns].tolist() == [[1, 1, -1, 0], [-1, 0, -1, 0], [0, 0, 0, 0]]
+    assert shown.faint.tolist() == [False, True, False]
+
+
+def test_bleeds_that_go_together_share_no_pixel_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pasting, "_SECOND_SHARE", 1.0)
+    found = [paste(np.random.default_rng([SEED, 9, seed]), host(), mimic_share=0.0) for seed in range(16)]
+    pairs = [group for group in found if group is not None and len(group.volumes_ml) == 2]
+    assert len(pairs) > 8
+    met = 0
+    for group in pairs:
+        assert group.covers.sum(axis=-1, dtype=int).max() <= FULL_COVER + 2  # each is rounded
+        met += int(((group.covers > 0).sum(axis=-1) > 1).any())
+    assert met > 2
+
+
+def test_now_and_then_two_bleeds_go_together() -> None:
+    found = [paste(np.random.default_rng([SEED, 8, seed]), host(), mimic_share=0.0) for seed in range(24)]
+    two = sum(len(group.volumes_ml) == 2 for group in found if group is not None)
+    assert 2 <= two <= 16
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_volume_is_what_covers_the_pixels(kind: str) -> None:
+    for group in pasted_of(kind):
+        covered = group.covers[..., KINDS.index(kind)].sum() / FULL_COVER
+        ml = covered * host().pixel_mm ** 2 * host().thickness_mm / 1000
+        assert 0.5 * ml < group.volumes_ml[kind] < 2.0 * ml + 0.1
+
+
+def test_next_to_bone_nothing_gets_darker() -> None:
+    near = 0
+    for group in pasted_of("sah", 12):  # nothing is pushed aside
+        depth = whole(host().depth_mm, group).astype(np.float32)
+        rim = (depth > 0) & (depth < 1.2) & (group.covers.max(axis=-1) > 0)
+        near += int(rim.sum())
+        assert (group.hu[rim] >= group.clean[rim]).all()
+    assert near > 100
+
+
+def test_blood_under_the_skull_pushes_brain_that_it_does_not_cover() -> None:
+    pushed = [
+        int(((group.hu != group.clean) & (group.covers.max(axis=-1) == 0)).sum(axis=(1, 2)).max())
+        for group in pasted_of("sdh")
+    ]
+    assert max(pushed) > 500
+    still = [(group.hu != group.clean) & (group.covers.max(axis=-1) == 0) for group in pasted_of("ivh")]
+    assert not any(one.any() for one in still)
+
+
 def test_blood_is_as_dim_as_real_blood() -> None:
     for kind, (low, high) in {
         "edh": (46, 72),
@@ -159,6 +218,48 @@ def test_mimics_are_alike_in_a_slice_and_its_twin() -> None:
         # Outside the skull there is no blood and nothing is pushed: only mimics change what lies there.
         assert np.array_equal(group.hu[~tissue(group, INSIDE)], group.clean[~tissue(group, INSIDE)])
     assert changed == len(pasted_of("iph", mimic_share=1.0))
+
+
+@pytest.mark.parametrize("mimic", [mimic for _, mimic in mimics._MIMICS], ids=lambda mimic: mimic.__name__)
+def test_every_mimic_changes_the_picture_and_none_makes_it_absurd(mimic: mimics.Mimic) -> None:
+    box = host().box
+    middle = int(np.argmax(host().brain_mm2))
+    indices = np.array([middle - 4, middle - 3, middle, middle + 2, middle + 3])
+    before = host().hu[indices][:, box[0], box[1]].astype(np.float32)
+    changed = 0
+    for seed in range(4):
+        picture = before.copy()
+        mimic(
+            np.random.default_rng(seed),
+            canvas_of(picture, Site(host=host(), indices=indices, window=whole_box(host()))),
+        )
+        assert np.isfinite(picture).all()
+        assert np.abs(picture - before)[before < BONE_HU].max() < 1100
+        changed += int((np.abs(picture - before) > 2).sum() > 4)
+    assert changed > 0
+
+
+def test_mimics_come_within_the_skull_and_outside_it_and_in_the_bone() -> None:
+    changed = np.zeros(3, dtype=int)
+    for kind in ("iph", "edh"):
+        for group in pasted_of(kind, mimic_share=1.0):
+            touched = host().hu[group.indices] != group.clean
+            inside, bone = tissue(group, INSIDE), host().hu[group.indices] >= BONE_HU
+            changed += [(touched & where).any() for where in (inside & ~bone, ~inside & ~bone, bone)]
+    assert (changed >= 2).all()
+
+
+def test_a_fracture_comes_beside_blood_under_the_skull_and_in_its_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimics, "_MIMICS", ())
+    broken = 0
+    for seed in range(30):
+        monkeypatch.setattr(pasting, "_OFTEN", {kind: float(kind == "edh") for kind in KINDS})
+        group = paste(np.random.default_rng([SEED, 7, seed]), host(), mimic_share=1.0)
+        if group is not None and len(group.volumes_ml) == 1:
+            line = group.clean.astype(int) - host().hu[group.indices] < -200
+            broken += int(line.any())
+            assert not (line & (host().hu[group.indices] < BONE_HU)).any()
+    assert 4 <= broken <= 26
 
 
 def test_a_scalp_swelling_comes_with_and_without_blood_under_it() -> None:

@@ -8,17 +8,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 
+from appliance.cli import phantom as phantom_command
 from appliance.core.errors import CannotStart
+from appliance.core.words import LABELS
 from appliance.operations.phantom import run_phantom
+from appliance.phantoms.exam import HELD_OUT_SEED
 from tests.phantom_maps import head_labels, write_nifti
 
 HOUSE = Path(__file__).resolve().parents[2]
 SEED = "1000003"
+FAINT_SEED = HELD_OUT_SEED + 3  # some slices of it show traces alone
 
 
 def phantom(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,11 +70,16 @@ def test_studies_are_written_with_what_they_show(tmp_path: Path) -> None:
 
 def test_what_cannot_be_done_is_said_in_words(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
+    (tmp_path / "file").touch()
     faults: tuple[tuple[dict[str, Any], str], ...] = (
         ({}, "--sheet FILE.png"),
         ({"sheet": tmp_path / "no" / "sheet.png"}, "is no folder"),
         ({"sheet": sheet, "data": tmp_path}, "no label map"),
         ({"sheet": sheet, "count": 0}, "--count"),
+        ({"sheet": sheet, "seed": -1}, "--seed"),
+        ({"sheet": sheet, "count": 61}, "at most 60"),
+        ({"sheet": tmp_path}, f"{tmp_path} cannot be written: Is a directory"),
+        ({"dicom": tmp_path / "file" / "in it"}, "cannot be written: Not a directory"),
     )
     for wished, said in faults:
         with pytest.raises(CannotStart, match=re.escape(said)):
@@ -81,3 +91,32 @@ def test_what_cannot_be_done_is_said_in_words(tmp_path: Path) -> None:
     done = phantom()
     assert done.returncode == 2
     assert "--sheet FILE.png" in done.stderr
+
+
+def test_pictures_that_differ_are_different_studies_and_say_how_thick_they_are(tmp_path: Path) -> None:
+    seen = []
+    for hard in (False, True):
+        folder = tmp_path / str(hard)
+        run_phantom(sheet=None, dicom=folder, data=None, seed=int(SEED), count=1, hard=hard, say=lambda _said: None)
+        seen.append(pydicom.dcmread(next(folder.rglob("*.dcm"))))
+    assert seen[0].PatientID == seen[1].PatientID
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        assert seen[0][name].value != seen[1][name].value, name
+    for one in seen:
+        assert one.SeriesDescription == f"HEAD {one.SliceThickness:.1f} SOFT"
+
+
+def test_a_bleed_too_faint_for_an_eye_is_neither_there_nor_absent(tmp_path: Path) -> None:
+    run_phantom(sheet=None, dicom=tmp_path, data=None, seed=FAINT_SEED, count=1, hard=False, say=lambda _said: None)
+    with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
+    open_ = [row for row in rows if row["any"] == ""]
+    assert 0 < len(open_) < len(rows)
+    assert all(row[label] == "" for row in open_ for label in LABELS)
+    assert {row["any"] for row in rows if row not in open_} == {"0", "1"}
+
+
+def test_who_names_no_seed_gets_heads_that_no_engine_trained_on() -> None:
+    (seed,) = (option.default for option in phantom_command.params if option.name == "seed")
+    assert seed == HELD_OUT_SEED
+    assert f"from {HELD_OUT_SEED} on" in phantom_command.get_help(click.Context(phantom_command))

@@ -1,6 +1,8 @@
 """Heads from label maps: one head a seed, with the grey values and the shape of a head."""
 
+import warnings
 from pathlib import Path
+from struct import pack_into
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from appliance.phantoms.label_map import find_label_maps, load_label_map, map_of
 from appliance.phantoms.label_numbers import Tissue, read_table, tissues_of
 from appliance.phantoms.mapped_head import build_mapped_head, mapped
 from appliance.phantoms.wall import wall_point
-from tests.phantom_maps import head_labels, write_nifti
+from tests.phantom_maps import STEP_MM, head_labels, write_nifti
 
 COARSE = Scanner(pixel_mm=1.6, size=150, slices=14, thickness_mm=10.0, spacing_mm=10.0, lowest_mm=-62.0)
 SEED = HELD_OUT_SEED + 31
@@ -119,6 +121,36 @@ def test_what_is_no_map_of_a_head_is_refused_in_words(tmp_path: Path) -> None:
     plain = write_nifti(tmp_path / "b.nii", np.where(head_labels() > 0, 2, 0))
     with pytest.raises(CannotStart, match="thalamus"):
         load_label_map(plain)
+
+
+def test_a_map_stored_another_way_round_is_the_same_head(tmp_path: Path, map_path: Path) -> None:
+    turned = bytearray(map_path.read_bytes())
+    stored = head_labels().transpose(2, 0, 1)[::-1, :, ::-1]  # up, right, front; from the top, from the front
+    pack_into("<8h", turned, 40, 3, *stored.shape, 1, 1, 1, 1)
+    pack_into("<2h", turned, 70, 16, 32)
+    affine = np.zeros((3, 4), dtype="<f4")
+    affine[2, 0], affine[0, 1], affine[1, 2] = -STEP_MM, STEP_MM, -STEP_MM
+    turned[280:328] = affine.tobytes()
+    values = stored.astype("<f4")
+    values[0, 0, 0] = np.nan  # of air: filling of some programmes
+    (tmp_path / "turned.nii").write_bytes(bytes(turned[:352]) + values.tobytes(order="F"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, other = load_label_map(map_path), load_label_map(tmp_path / "turned.nii")
+    assert one.origin == other.origin
+    assert np.array_equal(one.tissue, other.tissue)
+    assert np.array_equal(one.inside_mm, other.inside_mm)
+
+
+@pytest.mark.parametrize("share", [1000.0, 0.001, 0.0])
+def test_a_map_in_other_units_than_millimetres_is_refused_in_words(
+    tmp_path: Path, map_path: Path, share: float
+) -> None:
+    data = bytearray(map_path.read_bytes())
+    data[280:328] = (np.frombuffer(bytes(data[280:328]), "<f4") * np.float32(share)).tobytes()
+    (tmp_path / "far.nii").write_bytes(bytes(data))
+    with pytest.raises(CannotStart, match="millimetres"):
+        load_label_map(tmp_path / "far.nii")
 
 
 def test_seeds_in_a_row_may_share_a_map() -> None:

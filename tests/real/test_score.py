@@ -76,6 +76,15 @@ def test_slices_from_before_a_header_that_makes_the_series_read_are_scored_too(
     assert [document[label] for label in LABELS] == [expected[label] for label in LABELS]
 
 
+def test_a_scan_that_ends_inside_the_brain_is_no_scan_without_a_finding(
+    tmp_path: Path, head_engine: LoadedEngine
+) -> None:
+    calm = with_points(head_engine, CALM)
+    plain = series_files("late", bleeding=False)
+    found = score_files(on_disk(tmp_path, plain[: len(plain) * 3 // 5]), calm)
+    assert only_outcome(found) == (Outcome.INCOMPLETE, ["part-of-brain"])
+
+
 def test_an_engine_without_an_answer_leaves_one_slice_unscored_and_the_run_goes_on(
     tmp_path: Path, head_engine: LoadedEngine
 ) -> None:

@@ -18,6 +18,7 @@ from appliance.inference.manifest import EngineRefused, read_engine
 from appliance.phantoms.dicom import localizer_file, write_files
 from appliance.training.recipe import (
     PIXEL_KINDS,
+    AggregatorPlan,
     BatchPlan,
     CalibrationPlan,
     NetworkPlan,
@@ -267,14 +268,15 @@ def test_the_example_of_the_page_is_a_recipe(tmp_path: Path) -> None:
 
 
 def test_the_page_knows_every_entry_of_a_recipe_and_no_other() -> None:
-    plans = (Recipe, NetworkPlan, SourcePlan, BatchPlan, SchedulePlan, StopPlan, CalibrationPlan)
+    plans = (Recipe, NetworkPlan, SourcePlan, BatchPlan, SchedulePlan, StopPlan, CalibrationPlan, AggregatorPlan)
     known = {one.name for plan in plans for one in fields(plan)}
     page = re.sub(r"```.*?```", "", PAGE.read_text(), flags=re.S)
     said = set(re.findall(r"`([a-z_]+)`", page))
-    tables = {"sources", "network", "batch", "schedule", "stop", "calibration"}  # named in brackets
+    tables = {"sources", "network", "batch", "schedule", "stop", "calibration", "aggregator"}  # named in brackets
     values = {
         *SOURCES,
         "synthetic",
+        "mapped",
         "lite0",
         "plain",
         "imagenet",

@@ -26,6 +26,7 @@ from appliance.training.export import export_onnx, write_golden, write_manifest 
 from appliance.training.filling import Pools  # noqa: E402
 from appliance.training.folding import network_of  # noqa: E402
 from appliance.training.hard import logits_of  # noqa: E402
+from appliance.training.log import Log, read_log  # noqa: E402
 from appliance.training.loop import Trainer  # noqa: E402
 from appliance.training.loss import slice_loss  # noqa: E402
 from appliance.training.network import SliceNetwork, log_sum_exp  # noqa: E402
@@ -73,7 +74,7 @@ small_px = 192
 small_share = 0.3
 hard_from = 0.7
 hard_share = 0.3
-threads = 2
+threads = 1
 [calibration]
 exams = 4
 """
@@ -190,6 +191,48 @@ def test_a_run_that_was_cut_off_goes_on(heads: Pools, tmp_path: Path) -> None:
     assert rest == pytest.approx(whole[4:], rel=1e-4)
     log = [json.loads(line)["step"] for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
     assert log == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_never_goes_on_from_the_checkpoint_of_another_recipe(heads: Pools, tmp_path: Path) -> None:
+    losses_of(plain_recipe(tmp_path, steps=2), heads, tmp_path / "w")
+    more_cores = plain_recipe(tmp_path, steps=2, more="threads = 2\ncheckpoint_steps = 7")
+    assert losses_of(more_cores, heads, tmp_path / "w") == []  # it is done already
+    for other in (
+        plain_recipe(tmp_path, steps=3),
+        plain_recipe(tmp_path, steps=2, batch="size = 6\nsynthetic = 3"),
+        replace(plain_recipe(tmp_path, steps=2), seed=1),
+    ):
+        with pytest.raises(CannotStart, match=r"checkpoint.pt is of another recipe.*--work"):
+            losses_of(other, heads, tmp_path / "w")
+    with pytest.raises(CannotStart, match="another recipe or start"):
+        recipe = plain_recipe(tmp_path, steps=2)
+        trainer_of(recipe, heads, tmp_path / "w", start=build_network(recipe.network))
+
+
+def test_a_log_that_a_power_cut_tore_is_mended(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    for step in (1, 2, 3):
+        log.add(step=step, loss=0.5, rate=1.0)
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(b'{"step": 4, "lo\0\0')
+    log.cut(2)
+    log.add(step=3, loss=0.25, rate=1.0)
+    assert [(one["step"], one["loss"]) for one in read_log(tmp_path / "log.jsonl")] == [(1, 0.5), (2, 0.5), (3, 0.25)]
+
+
+def test_a_loss_that_runs_away_ends_in_words_and_leaves_no_checkpoint(heads: Pools, tmp_path: Path) -> None:
+    recipe = plain_recipe(tmp_path, steps=2, more="checkpoint_steps = 1")
+    network = build_network(recipe.network)
+    torch.nn.init.constant_(network.heat.bias, float("nan"))
+    with pytest.raises(CannotStart, match=r"step 1: the loss is nan\. Lower the rates"):
+        trainer_of(recipe, heads, tmp_path / "w", start=network).run(lambda *_: None)
+    assert not (tmp_path / "w" / "checkpoint.pt").exists()
+
+
+def test_a_stop_that_leaves_nobody_out_is_refused(heads: Pools, tmp_path: Path) -> None:
+    recipe = plain_recipe(tmp_path, steps=40, more="[stop]\nshare = 0.1")
+    with pytest.raises(CannotStart, match=r"\[stop\] leaves out 10% of the patients.*Raise stop.share"):
+        losses_of(recipe, heads, tmp_path / "w")
 
 
 def test_the_same_recipe_gives_the_same_network(heads: Pools, tmp_path: Path) -> None:

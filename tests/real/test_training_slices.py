@@ -16,13 +16,14 @@ from tests.training_scenes import plain_recipe, recipe_of, small_head, write_pic
 torch = pytest.importorskip("torch", reason="torch is not installed: the training extra adds it")
 
 from appliance.core.errors import CannotStart  # noqa: E402
-from appliance.training.batches import Batches, windowed  # noqa: E402
+from appliance.training.augment import draw_looks, look_cells  # noqa: E402
+from appliance.training.batches import Batches, _looks_of, windowed  # noqa: E402
 from appliance.training.cache import UNKNOWN, WHOLE, Part, PartWriter, Slices, open_part  # noqa: E402
 from appliance.training.crops import phantom_slices, source_slices  # noqa: E402
 from appliance.training.filling import HeldOutSeed, Numbers, Pools, fill, pasted_part, round_folder, synthetic_parts  # noqa: E402
 from appliance.training.loss import map_loss, slice_loss  # noqa: E402
 from appliance.training.opening import open_sources  # noqa: E402
-from appliance.training.recipe import SourcePlan  # noqa: E402
+from appliance.training.recipe import BatchPlan, SourcePlan  # noqa: E402
 from appliance.training.rounds import Rounds  # noqa: E402
 from appliance.training.sources.exam import SourceExam  # noqa: E402
 
@@ -111,6 +112,34 @@ def test_twins_differ_by_the_bleed_and_the_cells_say_where(heads: Slices) -> Non
         assert changed[~seen].mean() < 0.1
 
 
+def test_twins_are_cut_out_at_one_place_and_faint_blood_teaches_nothing() -> None:
+    exam = small_head(1)
+    moved = phantom_slices(replace(exam, hu=np.roll(exam.clean_hu, 10, axis=2), faint=exam.labels[:, 0] == 1))
+    bleeding = np.flatnonzero(moved.labels[:, 0] == 1)
+    k = int(bleeding[bleeding.size // 2])
+    assert np.array_equal(moved.hu[k, 20:-20, 20:-20], np.roll(moved.hu[moved.twin[k]], 10, axis=1)[20:-20, 20:-20])
+    assert not moved.use[bleeding].any() and moved.use[moved.twin[k]]
+
+
+def test_a_slice_without_a_head_is_of_no_use() -> None:
+    hu = small_head(1).hu.copy()
+    hu[4] = -1000
+    part = source_slices(as_source(1, hu=hu), 0)
+    assert not part.use[4] and part.use[[3, 5]].all()
+
+
+def test_cells_are_posed_as_their_picture_and_outside_of_it_nothing_bleeds() -> None:
+    cells = np.zeros((2, 56, 56, 6), np.uint8)
+    cells[:, 20, 9] = WHOLE
+    looks = draw_looks(np.random.default_rng(0), 2)
+    rest = {name: np.zeros(2) for name in ("angle", "move_x", "move_y")} | {"scale": np.ones(2), "stretch": np.ones(2)}
+    shares, known = look_cells(cells, replace(looks, **rest, mirror=np.array([False, True])), 56)
+    assert [np.argwhere(one[0].numpy() > 0.5).tolist() for one in shares] == [[[20, 9]], [[20, 55 - 9]]]
+    turned = replace(looks, **(rest | {"angle": np.full(2, 0.8), "scale": np.full(2, 0.8)}))
+    assert (look_cells(cells, turned, 56)[1] > 0.99).all()  # what comes in is known to be none
+    assert (known == 1).all()
+
+
 def test_parts_read_as_one_are_what_was_written(heads: Slices, tmp_path: Path) -> None:
     first, second = (phantom_slices(small_head(seed)) for seed in (1, 2))
     with PartWriter(tmp_path / "a") as writer:
@@ -196,6 +225,11 @@ def test_a_batch_holds_what_the_recipe_says_and_twins_share_their_noise(heads: S
         assert gap[lesion == 0].max() < 0.2 < gap[lesion > 0].max()
         assert (batch.shares[twin] == 0).all()
     assert not torch.equal(batch.image[0], batch.image[1])
+
+
+def test_a_twin_takes_the_look_of_its_bleeding_slice_and_every_other_slice_its_own() -> None:
+    plan = BatchPlan(size=12, real_bleeds=1, pasted=3, twins=2, synthetic=2, synthetic_twins=1)
+    assert _looks_of(plan).tolist() == [0, 1, 2, 3, 1, 2, 6, 7, 6, 9, 10, 11]
 
 
 def test_a_batch_depends_on_its_number_alone(heads: Slices, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from appliance.core.ledger import Reasons, SliceRow
 from appliance.core.slices import SliceFacts
 
 FEWEST: Final = 3
-"""Slices on which a rule may stand: one bad slice proves nothing of a series."""
+"""Slices on which a rule may stand: one bad slice proves nothing of a series. Fewer with brain show no end of it."""
 
 CUT_SHARE: Final = 0.6
 """The last slice that shows brain encloses less than this share of the widest, or the scan ends inside the brain."""
@@ -66,7 +66,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
-    """A series as the rules see it: from foot to head, at least FEWEST of it with brain. `places`: how many it has."""
+    """A series as the rules see it: from foot to head, at least one of it with brain. `places`: how many it has."""
 
     all: tuple[_Place, ...]
     brain: tuple[_Place, ...]
@@ -81,13 +81,13 @@ class _Head:
     def shows_top(self) -> bool:
         """Whether the skull closes over the brain before the scan ends."""
         last = self.brain[-1]
-        return last.number < self.places or self.share(last) < CUT_SHARE
+        return len(self.brain) >= FEWEST and (last.number < self.places or self.share(last) < CUT_SHARE)
 
     @property
     def shows_base(self) -> bool:
         """The same at the other end."""
         first = self.brain[0]
-        return first.number > 1 or self.share(first) < CUT_SHARE
+        return len(self.brain) >= FEWEST and (first.number > 1 or self.share(first) < CUT_SHARE)
 
     def below_top(self, among: Sequence[_Place], from_to_mm: tuple[float, float]) -> list[_Place]:
         """Those so far below the highest slice that shows brain; none where the scan ends before the vertex."""
@@ -118,7 +118,7 @@ def _head(rows: Sequence[SliceRow]) -> _Head | None:
             found.append(_Place(row=row, facts=facts, number=number))
     brain = tuple(one for one in found if scored_of(one.row).has_brain)
     widest_mm2 = max((one.facts.inside_mm2 for one in brain), default=0.0)
-    if len(brain) < FEWEST or widest_mm2 <= 0:
+    if widest_mm2 <= 0:
         return None
     return _Head(all=tuple(found), brain=brain, widest_mm2=widest_mm2, places=len(places_mm))
 

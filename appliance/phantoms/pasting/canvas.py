@@ -55,6 +55,11 @@ class Canvas:
         """Return the slices (of the canvas) that lie within reach of a height."""
         return np.flatnonzero(np.abs(self.z - z_mm) < reach_mm + 0.5 * self.site.host.thickness_mm)
 
+    def degrees_from(self, middle_deg: float) -> Field:
+        """Return how far, seen from the middle of the head, each pixel lies from a direction, 0 to 180 degrees [h, w]."""
+        angle = np.rad2deg(np.arctan2(self.y, self.x))
+        return as_field(np.abs((angle - middle_deg + 180.0) % 360.0 - 180.0))
+
     def planes_mm(self, k: int) -> Field:
         """Return where the sub-planes of a slice lie, [SUB_PLANES]."""
         within = (np.arange(SUB_PLANES) + 0.5) / SUB_PLANES - 0.5

@@ -7,6 +7,7 @@ import numpy as np
 from appliance.phantoms.fields import as_field, occupancy, smoothstep
 from appliance.phantoms.pasting.canvas import Canvas
 from appliance.phantoms.pasting.host import VAULT
+from appliance.phantoms.pasting.site import TENTORIUM_ACROSS, tentorium_mm
 from appliance.phantoms.pasting.slice_anatomy import is_soft
 
 
@@ -52,11 +53,10 @@ def dense_tentorium(rng: np.random.Generator, canvas: Canvas) -> None:
     host = canvas.site.host
     apex = float(host.positions_mm[int(np.argmax(host.brain_mm2))] + rng.uniform(-8.0, 12.0))
     hu, half = float(rng.uniform(42.0, 62.0)), float(rng.uniform(0.6, 1.2))
-    out = np.abs(canvas.x)
-    height = np.float32(apex) - np.float32(0.42) * out - 0.3 * np.clip(canvas.y - 28.0, 0.0, None) - 0.002 * out * out
-    band = smoothstep(canvas.y, 8.0, 16.0) * smoothstep(out, 4.0, 8.0)
+    height = tentorium_mm(canvas.x, canvas.y, apex)
+    band = smoothstep(canvas.y, 8.0, 16.0) * smoothstep(np.abs(canvas.x), 4.0, 8.0)
     for k in canvas.slices_at(apex - 14.0, 14.0):
-        gap = np.abs(canvas.planes_mm(k)[:, None, None] - height[None]) * np.float32(0.88)
+        gap = np.abs(canvas.planes_mm(k)[:, None, None] - height[None]) * np.float32(TENTORIUM_ACROSS)
         share = occupancy(as_field(np.float32(half) - gap), 1.0).mean(axis=0) * band * canvas.inside[k]
         canvas.raise_to(k, canvas.site.window, as_field(share), hu)
 

@@ -80,7 +80,7 @@ def look_at(hu: NDArray[np.int16], pixel_mm: float, positions_mm: NDArray[np.flo
         depth[i] = far
         tissue[i] |= vault * np.uint8(VAULT)
         brain_hu[i] = brain_median(pictures[i], bone[i], far)
-        ventricle, gutter = dark_spaces(pictures[i], bone[i], inside[i], far, float(brain_hu[i]), pixel_mm)
+        ventricle, gutter = dark_spaces(pictures[i], inside[i], far, float(brain_hu[i]), pixel_mm)
         tissue[i] |= ventricle * np.uint8(VENTRICLE) | gutter * np.uint8(GUTTER)
     x, _ = frame_mm(inside.shape[1:], centre, turn, pixel_mm)
     _sort_fluid(tissue, depth, x, positions_mm - positions_mm[widest], pixel_mm)

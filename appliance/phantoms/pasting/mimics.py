@@ -25,6 +25,8 @@ from appliance.phantoms.pasting.scan_mimics import bone_rim, cupping, old_infarc
 from appliance.phantoms.pasting.site import Point, Site
 from appliance.phantoms.pasting.skull_mimics import craniotomy, fracture, fracture_at, scalp_swelling
 
+Mimic = Callable[[np.random.Generator, Canvas], None]
+
 _BESIDE_SHARE = 0.6
 
 
@@ -42,7 +44,7 @@ def add_mimics(rng: np.random.Generator, picture: Field, site: Site, under_fract
             mimic(rng, canvas)
 
 
-_MIMICS: tuple[tuple[float, Callable[[np.random.Generator, Canvas], None]], ...] = (
+_MIMICS: tuple[tuple[float, Mimic], ...] = (
     (0.40, scalp_swelling),
     (0.15, fracture),
     (0.05, craniotomy),

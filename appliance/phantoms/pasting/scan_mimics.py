@@ -69,6 +69,5 @@ def _streak(
 
 def _arc(rng: np.random.Generator, canvas: Canvas, half_deg: float) -> Field:
     """Return 1 within an arc round the head's middle, fading to 0 at its ends."""
-    middle = rng.uniform(-180.0, 180.0)
-    angle = np.abs((np.rad2deg(np.arctan2(canvas.y, canvas.x)) - middle + 180.0) % 360.0 - 180.0)
-    return smoothstep(as_field(half_deg - angle), 0.0, 20.0)
+    middle = float(rng.uniform(-180.0, 180.0))
+    return smoothstep(as_field(half_deg - canvas.degrees_from(middle)), 0.0, 20.0)

@@ -7,7 +7,15 @@ import numpy as np
 from appliance.phantoms.fields import Field, as_field, occupancy, smoothstep
 from appliance.phantoms.pasting.host import BONE, INSIDE, Host
 from appliance.phantoms.pasting.lesion import Lesion, draw_texture, draw_volume
-from appliance.phantoms.pasting.site import Point, Site, site_of, site_round, slice_of
+from appliance.phantoms.pasting.site import (
+    TENTORIUM_ACROSS,
+    Point,
+    Site,
+    site_of,
+    site_round,
+    slice_of,
+    tentorium_mm,
+)
 
 
 def falx_sheet(rng: np.random.Generator, host: Host, index: int) -> Lesion | None:
@@ -56,13 +64,10 @@ def tentorium_sheet(rng: np.random.Generator, host: Host, index: int) -> Lesion 
     if site.indices.size == 0:
         return None
     x, y = site.frame()
-    out = np.abs(x)
-    height = np.float32(apex) - np.float32(0.42) * out - 0.3 * np.clip(y - 28.0, 0.0, None) - 0.002 * out * out
-    dz = site.planes_mm().astype(np.float32)[:, :, None, None] - height[None, None]
+    dz = site.planes_mm().astype(np.float32)[:, :, None, None] - tentorium_mm(x, y, apex)[None, None]
     away = np.hypot(x - np.float32(at.x_mm), y - np.float32(at.y_mm)) / np.float32(reach)
     layer = np.float32(thick) * smoothstep(as_field(1.0 - away), 0.0, 0.4) * smoothstep(x * np.float32(side), 2.0, 5.0)
-    # The sheet slopes by about 28 degrees: its thickness counts across it.
-    inside = np.minimum(dz, layer[None, None] - dz) * np.float32(0.88)
+    inside = np.minimum(dz, layer[None, None] - dz) * np.float32(TENTORIUM_ACROSS)
     return _sheet(rng, site, as_field((occupancy(as_field(inside), 1.0) * (layer > 0.3)).mean(axis=1)))
 
 

@@ -14,6 +14,10 @@ SUB_PLANES = 5
 """A slice is the average of so many planes spread over its thickness: partial volume as a scanner has it."""
 
 
+TENTORIUM_ACROSS = 0.88
+"""It slopes by about 28 degrees: what is measured along z counts so much across it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """A place in the head: mm from its middle to the right of the picture, to the back, and along the slices."""
@@ -96,6 +100,14 @@ def site_of(host: Host, z_mm: tuple[float, float], window: tuple[slice, slice] |
 def whole_box(host: Host) -> tuple[slice, slice]:
     """Return the window that is the host's box."""
     return slice(0, host.tissue.shape[1]), slice(0, host.tissue.shape[2])
+
+
+def tentorium_mm(x: Field, y: Field, apex_mm: float) -> Field:
+    """Return the height of the tentorium [h, w] at places of the head, mm along the slices; `apex_mm` at the middle."""
+    out = np.abs(x)
+    return as_field(
+        np.float32(apex_mm) - np.float32(0.42) * out - 0.3 * np.clip(y - 28.0, 0.0, None) - 0.002 * out * out
+    )
 
 
 def slice_of(host: Host, index: int) -> Site:

@@ -17,7 +17,7 @@ _WALL_MM = 16.0
 def scalp_swelling(rng: np.random.Generator, canvas: Canvas) -> None:
     """Swell the scalp over some place of the vault: as bright as blood, outside the bone."""
     middle, half = float(rng.uniform(-180.0, 180.0)), float(rng.uniform(12.0, 70.0))
-    arc = smoothstep(as_field(1.0 - _apart(_direction(canvas), middle) / np.float32(half)), 0.0, 0.6)
+    arc = smoothstep(as_field(1.0 - canvas.degrees_from(middle) / np.float32(half)), 0.0, 0.6)
     mottled = canvas.site.noise(rng, float(rng.uniform(6.0, 15.0))) * np.float32(rng.uniform(1.0, 9.0))
     z, tall = float(rng.choice(canvas.z)), float(rng.uniform(12.0, 50.0))
     thick, hu = float(rng.uniform(2.0, 20.0)), float(rng.uniform(40.0, 60.0))
@@ -40,31 +40,26 @@ def fracture_at(rng: np.random.Generator, canvas: Canvas, middle_deg: float, z_m
     """Break the skull in a direction from the middle: a thin dark line, slanting from slice to slice."""
     slant, tall = float(rng.normal(0.0, 1.2)), float(rng.uniform(8.0, 50.0))
     width, hu = float(rng.uniform(0.7, 2.2)), float(rng.uniform(30.0, 120.0))
-    away, angle = np.hypot(canvas.x, canvas.y), _direction(canvas)
+    away = np.hypot(canvas.x, canvas.y)
     for k in canvas.slices_at(z_mm, tall):
-        across = _apart(angle, middle_deg + slant * (float(canvas.z[k]) - z_mm)) * np.float32(np.pi / 180.0) * away
+        turned = canvas.degrees_from(middle_deg + slant * (float(canvas.z[k]) - z_mm))
+        across = turned * np.float32(np.pi / 180.0) * away
         line = occupancy(as_field(0.5 * width - across), canvas.pixel_mm) * _wall(canvas, k)
         canvas.picture[k] += line * np.minimum(np.float32(hu) - canvas.picture[k], 0.0)
 
 
 def craniotomy(rng: np.random.Generator, canvas: Canvas) -> None:
     """Open the skull: a flap with two saw cuts, or a gap that soft tissue fills."""
-    angle = _direction(canvas)
     middle, half = float(rng.uniform(-180.0, 180.0)), float(rng.uniform(8.0, 24.0))
     z, tall = float(rng.choice(canvas.z)), float(rng.uniform(15.0, 40.0))
     flap, cut = rng.random() < 0.6, float(rng.uniform(1.5, 3.5))
     hu = float(rng.uniform(25.0, 50.0))
-    away = np.hypot(canvas.x, canvas.y) * np.float32(np.pi / 180.0)
+    away, across = np.hypot(canvas.x, canvas.y) * np.float32(np.pi / 180.0), canvas.degrees_from(middle)
     for k in canvas.slices_at(z, tall):
-        across = _apart(angle, middle)
         gap = 0.5 * cut - np.abs(across - half) * away if flap else (half - across) * away
         open_share = occupancy(as_field(gap), canvas.pixel_mm) * _wall(canvas, k)
         filled = np.float32(hu) + canvas.grain(rng, canvas.x.shape)
         canvas.picture[k] += open_share * (filled - canvas.picture[k])
-
-
-def _direction(canvas: Canvas) -> Field:
-    return as_field(np.rad2deg(np.arctan2(canvas.y, canvas.x)))
 
 
 def _outside_mm(canvas: Canvas, k: int) -> Field:
@@ -76,7 +71,3 @@ def _outside_mm(canvas: Canvas, k: int) -> Field:
 def _wall(canvas: Canvas, k: int) -> NDArray[np.bool_]:
     reach = ndimage.distance_transform_edt(~canvas.inside[k]) * canvas.pixel_mm < _WALL_MM
     return np.asarray(reach & (canvas.picture[k] >= BONE_HU))
-
-
-def _apart(angle: Field, middle: float) -> Field:
-    return as_field(np.abs((angle - middle + 180.0) % 360.0 - 180.0))

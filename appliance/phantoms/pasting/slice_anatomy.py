@@ -115,12 +115,7 @@ def brain_median(hu: NDArray[np.int16], bone: NDArray[np.bool_], depth_mm: Field
 
 
 def dark_spaces(
-    hu: NDArray[np.int16],
-    bone: NDArray[np.bool_],
-    inside: NDArray[np.bool_],
-    depth_mm: Field,
-    brain_hu: float,
-    pixel_mm: float,
+    hu: NDArray[np.int16], inside: NDArray[np.bool_], depth_mm: Field, brain_hu: float, pixel_mm: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return ventricles and gutters (sulci, fissures, cisterns). White matter is dark too, but neither thin nor as dark."""
     soft = inside & is_soft(hu)
