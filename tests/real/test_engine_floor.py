@@ -10,10 +10,17 @@ from appliance.inference.loading import load_engine
 from appliance.phantoms.demo import demo_exam
 from appliance.phantoms.exam import HELD_OUT_SEED
 from appliance.reading.series_reader import early_level, read_whole
+from appliance.training.recipe import read_recipe
 from appliance.training.selfcheck import check, figures, score_exam
 
 ENGINE = Path(__file__).parents[2] / "engines" / "head-ct"
 HEADS_OF_ITS_OWN = 3_000_000  # neither trained, nor calibrated, nor those of the card
+
+
+@pytest.mark.parametrize("folder", sorted(ENGINE.parent.iterdir()), ids=lambda folder: folder.name)
+def test_every_engine_that_is_here_answers_its_golden_pictures_and_has_a_recipe(folder: Path) -> None:
+    assert load_engine(folder).card.name == "head-ct"
+    assert read_recipe(folder / "recipe.toml").schedule.steps > 0
 
 
 @pytest.mark.slow
