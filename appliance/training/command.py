@@ -40,6 +40,7 @@ from appliance.training.picture import INPUT
 from appliance.training.progress import bar
 from appliance.training.recipe import PIXEL_KINDS, BadRecipe, Recipe, read_recipe
 from appliance.training.rounds import Rounds
+from appliance.training.same_data import refuse_other_data
 from appliance.training.selfcheck import check, score_source_exam
 from appliance.training.sources.licences import IMAGENET, owed
 from appliance.training.stopping import Stopper, patients_left_out
@@ -82,6 +83,7 @@ def train(wish: Wish) -> None:
     network = _first_network(recipe, start, wish)
     opening = open_sources(recipe, wish.places, _tell)
     work.mkdir(parents=True, exist_ok=True, mode=0o700)  # it will hold pictures of patients
+    refuse_other_data(work, opening)
     with bar("preparing slices", size_of(recipe, opening.trains), "exams") as made:
         pools = fill(recipe, opening, work / "cache", made, _tell)
     trained = _trained(network, pools, recipe, wish.places, work, is_started=_is_started(recipe, start))

@@ -12,7 +12,8 @@ import numpy as np
 from appliance.phantoms.exam import HELD_OUT_SEED
 from appliance.phantoms.label_map import map_of
 from appliance.phantoms.pasting.host import look_at
-from appliance.phantoms.pasting.paste import paste
+from appliance.phantoms.pasting.paste import Pasted, paste
+from appliance.phantoms.pasting.report import report
 from appliance.phantoms.patients import render_patient
 from appliance.training.cache import PartWriter, Slices, open_part
 from appliance.training.crops import pasted_slices, phantom_slices, source_slices
@@ -53,7 +54,7 @@ def fill(recipe: Recipe, opening: Opening, folder: Path, made: Made, tell: Tell 
         for plan in recipe.of_kind(*HEAD_KINDS)
         for part in synthetic_parts(plan, opening.maps.get(plan.name, ()), folder, made)
     ]
-    pasted = [pasted_part(recipe, plan, trains, 0, folder, made) for plan in recipe.of_kind("pasted")]
+    pasted = [pasted_part(recipe, plan, trains, 0, folder, made, tell) for plan in recipe.of_kind("pasted")]
     return Pools(
         real=Slices([open_part(part) for part in real]),
         pasted=Slices([open_part(part) for part in pasted]),
@@ -122,20 +123,41 @@ def synthetic_parts(plan: SourcePlan, maps: tuple[Path, ...], folder: Path, made
     return parts
 
 
-def pasted_part(recipe: Recipe, plan: SourcePlan, opened: Opened, number: int, folder: Path, made: Made) -> Path:
-    """The part of one round of pasting, counted from 0: about `plan.exams` pastings, as many into each exam of a host."""
+def pasted_part(
+    recipe: Recipe,
+    plan: SourcePlan,
+    opened: Opened,
+    number: int,
+    folder: Path,
+    made: Made,
+    tell: Tell = lambda _: None,
+) -> Path:
+    """The part of one round of pasting, counted from 0: about `plan.exams` pastings, as many into each exam of a host.
+
+    What they came out like is told, to be held against bleeds of people.
+    """
     part = round_folder(recipe, number, folder)
     if part.exists():
         made(plan.exams)
         return part
-    shares = _shares(plan.exams, sum(opened[host].size for host in plan.hosts))
-    numbers = Numbers(recipe)
     with PartWriter(part) as writer:
-        for index, (count, exam) in enumerate(zip(shares, _hosts(opened, plan.hosts), strict=False)):
-            rng = np.random.default_rng([recipe.seed, number, index])
-            _paste_into(exam, numbers.of(exam), count, rng, plan, writer)
-            made(count)
+        pool = report(_pastings(recipe, plan, opened, number, writer, made))
+    for line in pool.lines():
+        tell(line)
     return part
+
+
+def _pastings(
+    recipe: Recipe, plan: SourcePlan, opened: Opened, number: int, writer: PartWriter, made: Made
+) -> Iterator[Pasted]:
+    """Every pasting of a round, once it is written."""
+    # Counted, not asked for: a source knows only about how many it holds, and a few would get all.
+    shares = _shares(plan.exams, sum(1 for _ in _hosts(opened, plan.hosts)))
+    numbers = Numbers(recipe)
+    for index, (count, exam) in enumerate(zip(shares, _hosts(opened, plan.hosts), strict=True)):
+        rng = np.random.default_rng([recipe.seed, number, index])
+        yield from _pasted_into(exam, numbers.of(exam), count, rng, plan, writer)
+        made(count)
 
 
 def round_folder(recipe: Recipe, number: int, folder: Path) -> Path:
@@ -150,9 +172,9 @@ def _print_of(recipe: Recipe, plans: Sequence[SourcePlan]) -> str:
     return sha256(repr((recipe.seed, plans)).encode()).hexdigest()[:10]
 
 
-def _paste_into(
+def _pasted_into(
     exam: SourceExam, patient: int, count: int, rng: np.random.Generator, plan: SourcePlan, writer: PartWriter
-) -> None:
+) -> Iterator[Pasted]:
     free = exam.labels[:, 0] == 0
     row_mm, column_mm = exam.pixel_mm
     if not count or not free.any() or abs(row_mm - column_mm) > 0.01 * row_mm:
@@ -162,6 +184,7 @@ def _paste_into(
         pasted = paste(rng, host, mimic_share=plan.mimic_share)
         if pasted is not None:
             writer.add(pasted_slices(pasted, row_mm, patient))
+            yield pasted
 
 
 def _hosts(opened: Opened, names: Sequence[str]) -> Iterator[SourceExam]:

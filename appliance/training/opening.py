@@ -10,6 +10,7 @@ from appliance.core.errors import CannotStart
 from appliance.phantoms.label_map import find_label_maps
 from appliance.training.recipe import PIXEL_KINDS, PLACED_KINDS, Recipe, SourcePlan
 from appliance.training.sources.exam import Source, SourceExam, Tell
+from appliance.training.sources.marks import mark_of
 from appliance.training.sources.table import open_source
 from appliance.training.splits import Trace, folds_of, pictures_of, refuse_leakage
 
@@ -27,6 +28,11 @@ class Kept:
         """How many exams there are."""
         return self._size
 
+    @property
+    def mark(self) -> str:
+        """That of the whole source."""
+        return self._source.mark
+
     def exams(self, tell: Tell = lambda _: None) -> Iterator[SourceExam]:
         """Every exam of these patients."""
         return (exam for exam in self._source.exams(tell) if exam.patient in self._patients)
@@ -34,11 +40,15 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """Sources by name: what trains, what is held out of those that have folds, and the files of label maps."""
+    """Sources by name: what trains, what is held out of those that have folds, and the files of label maps.
+
+    `marks`: what tells the present state of each from another.
+    """
 
     trains: Mapping[str, Source]
     held_out: Mapping[str, Source]
     maps: Mapping[str, tuple[Path, ...]]
+    marks: Mapping[str, str]
 
 
 def open_sources(recipe: Recipe, places: Mapping[str, Path], tell: Tell = lambda _: None) -> Opening:
@@ -47,8 +57,10 @@ def open_sources(recipe: Recipe, places: Mapping[str, Path], tell: Tell = lambda
     _refuse_other_names([plan.name for plan in recipe.of_kind(*PLACED_KINDS)], places)
     maps = {plan.name: find_label_maps(places[plan.name]) for plan in recipe.of_kind("mapped")}
     opened = {plan.name: open_source(plan, places[plan.name]) for plan in plans}
+    marks = {name: source.mark for name, source in opened.items()}
+    marks |= {name: mark_of(files) for name, files in maps.items()}
     if not any(plan.folds for plan in plans):
-        return Opening(trains=opened, held_out={}, maps=maps)
+        return Opening(trains=opened, held_out={}, maps=maps, marks=marks)
     trains: dict[str, Source] = dict(opened)
     held_out: dict[str, Source] = {}
     traces = []
@@ -61,7 +73,7 @@ def open_sources(recipe: Recipe, places: Mapping[str, Path], tell: Tell = lambda
             trains[plan.name] = Kept(opened[plan.name], others, sum(one.patient in others for one in seen))
             held_out[plan.name] = Kept(opened[plan.name], out, sum(one.patient in out for one in seen))
     refuse_leakage(traces)
-    return Opening(trains=trains, held_out=held_out, maps=maps)
+    return Opening(trains=trains, held_out=held_out, maps=maps, marks=marks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

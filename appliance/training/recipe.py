@@ -226,6 +226,11 @@ def _is_needed(one: Field[Any]) -> bool:
     return one.default is MISSING and one.default_factory is MISSING
 
 
+def _plain(value: float) -> str:
+    """A number as people write it: 10000000, 0.000001."""
+    return f"{value:.7f}".rstrip("0").rstrip(".")
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -237,7 +242,7 @@ def _fault(one: Field[Any], value: Any) -> str:
         whole = one.type == "int"
         if not (_is_whole(value) or (not whole and isinstance(value, float))):
             return f"must be a {'whole ' if whole else ''}number"
-        return "" if least <= value <= most else f"must lie from {least:g} to {most:g}"
+        return "" if least <= value <= most else f"must lie from {_plain(least)} to {_plain(most)}"
     if one.type == "str":
         words = one.metadata.get("words")
         if words and value not in words:

@@ -22,9 +22,10 @@ from appliance.training.cache import UNKNOWN, WHOLE, Part, PartWriter, Slices, o
 from appliance.training.crops import phantom_slices, source_slices  # noqa: E402
 from appliance.training.filling import HeldOutSeed, Numbers, Pools, fill, pasted_part, round_folder, synthetic_parts  # noqa: E402
 from appliance.training.loss import map_loss, slice_loss  # noqa: E402
-from appliance.training.opening import open_sources  # noqa: E402
+from appliance.training.opening import Kept, open_sources  # noqa: E402
 from appliance.training.recipe import BatchPlan, SourcePlan  # noqa: E402
 from appliance.training.rounds import Rounds  # noqa: E402
+from appliance.training.same_data import refuse_other_data  # noqa: E402
 from appliance.training.sources.exam import SourceExam  # noqa: E402
 
 NONE = Slices([])
@@ -295,7 +296,9 @@ def test_a_fold_trains_nothing_neither_itself_nor_as_a_host(pictures: Path, tmp_
     kept = {exam.patient for exam in opening.trains["ours"].exams()}
     assert (len(out), len(kept)) == (1, 2)
     assert not out & kept
-    pasted = open_part(pasted_part(recipe, recipe.sources[1], opening.trains, 0, tmp_path, lambda _: None))
+    told: list[str] = []
+    pasted = open_part(pasted_part(recipe, recipe.sources[1], opening.trains, 0, tmp_path, lambda _: None, told.append))
+    assert told[0].split()[:2] == ["kind", "n"] and "with traces only" in told[-1]
     assert (pasted.labels[:, 0] == 1).sum() >= 6
     numbers = Numbers(recipe)
     assert set(pasted.patient) <= {numbers.of(exam) for exam in opening.trains["ours"].exams()}
@@ -334,6 +337,41 @@ def test_a_round_of_pasting_is_the_same_whenever_it_is_made(pictures: Path, tmp_
     for name, values in parts_of(made[0]).items():
         np.testing.assert_array_equal(values, parts_of(made[1])[name])
     assert made[0].hu.tobytes() != made[2].hu.tobytes()
+
+
+class Vague(Kept):
+    """A source that takes all that it holds for one exam, as a flat folder of DICOM files looks at first."""
+
+    size = 1
+
+
+def test_pastings_are_shared_out_among_the_exams_that_are_there(pictures: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, PASTED)
+    trains = open_sources(recipe, {"ours": pictures}).trains["ours"]
+    patients = frozenset(exam.patient for exam in trains.exams())
+    vague = {"ours": Vague(trains, patients, 1)}
+    pasted = open_part(pasted_part(recipe, recipe.sources[1], vague, 0, tmp_path, lambda _: None))
+    assert len(patients) == len(set(pasted.patient)) == 2
+
+
+def test_a_work_folder_begun_with_other_labels_or_pictures_is_refused(pictures: Path, tmp_path: Path) -> None:
+    ours, work = tmp_path / "ours", tmp_path / "work"
+    shutil.copytree(pictures, ours)
+    work.mkdir()
+    recipe = recipe_of(tmp_path, PASTED)
+    for _ in range(2):
+        refuse_other_data(work, open_sources(recipe, {"ours": ours}))
+    moved = shutil.copytree(ours, tmp_path / "moved")
+    refuse_other_data(work, open_sources(recipe, {"ours": moved}))
+    table = ours / "rows.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(CannotStart, match=r"source ours holds other pictures or labels .* --work FOLDER"):
+        refuse_other_data(work, open_sources(recipe, {"ours": ours}))
+    picture = next(path for path in sorted(moved.iterdir()) if path.name != "rows.csv")
+    picture.write_bytes(picture.read_bytes() + b"more")
+    with pytest.raises(CannotStart, match="other pictures"):
+        refuse_other_data(work, open_sources(recipe, {"ours": moved}))
 
 
 def test_another_fold_or_seed_never_finds_the_parts_of_this_one(pictures: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from appliance.intake.reader_pool import ReaderPool
 from appliance.reading.dicom_files import files_below, read_in_order
 from appliance.training.sources.assemble import Losses, Piece, assembled, labels_of
 from appliance.training.sources.exam import SourceExam, Tell
+from appliance.training.sources.marks import mark_of
 
 ANY_AGE: Final = (0.0, math.inf)
 """An engine's card says for whom it is meant; what it learns from may be younger."""
@@ -51,6 +52,11 @@ class DicomFolder:
     def size(self) -> int:
         """About how many exams there are: scanners and archives keep a series in a folder of its own."""
         return len({path.parent for path in self._files})
+
+    @property
+    def mark(self) -> str:
+        """Of the table and every file below the folder."""
+        return mark_of(self._files, self._folder / TABLE)
 
     def exams(self, tell: Tell = lambda _: None) -> Iterator[SourceExam]:
         """Every series that is read, by path. CannotStart where too many files cannot be read, or nothing is labelled."""

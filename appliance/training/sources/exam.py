@@ -43,6 +43,11 @@ class Source(Protocol):
         """About how many exams there are, for a bar: one that holds slices of two sizes comes as two."""
         ...
 
+    @property
+    def mark(self) -> str:
+        """Another one when its pictures or labels are others: see `same_data`."""
+        ...
+
     def exams(self, tell: Tell = ...) -> Iterator[SourceExam]:
         """Every exam, always in the same order. CannotStart where too much of it cannot be read."""
         ...

@@ -29,6 +29,7 @@ from appliance.settings import DATABASE, read_settings
 from appliance.store.shelf import read_hounsfield
 from appliance.training.sources.assemble import Losses, Piece, assembled
 from appliance.training.sources.exam import UNKNOWN, SourceExam, Tell
+from appliance.training.sources.marks import mark_of_words
 
 _A_STEP: Final = 100
 
@@ -57,6 +58,11 @@ class LedgerOfBox:
     def size(self) -> int:
         """About how many exams there are."""
         return len(self._said)
+
+    @property
+    def mark(self) -> str:
+        """Of all judgements."""
+        return mark_of_words((one.study_id, one.at_ns, one.bleeds, sorted(one.shown)) for one in self._said)
 
     def exams(self, tell: Tell = lambda _: None) -> Iterator[SourceExam]:
         """The read series of judged studies, by number. CannotStart where nothing is left of them."""

@@ -16,6 +16,7 @@ from appliance.evaluation.stacks import Picture, Unit, read_unit, units_of
 from appliance.imaging.plain_pictures import BadPicture
 from appliance.training.sources.assemble import Losses, Piece, assembled, labels_of
 from appliance.training.sources.exam import UNKNOWN, SourceExam, Tell
+from appliance.training.sources.marks import mark_of
 
 TABLE: Final = "rows.csv"
 
@@ -26,13 +27,20 @@ class Pictures:
     def __init__(self, name: str, place: Path) -> None:
         """`place`: the table, or the folder that holds `rows.csv`. CannotStart where it is no table."""
         self._name = name
-        self._rows = read_manifest(place / TABLE if place.is_dir() else place)
+        self._table = place / TABLE if place.is_dir() else place
+        self._rows = read_manifest(self._table)
         self._units = units_of(self._rows)
 
     @property
     def size(self) -> int:
         """About how many exams there are."""
         return sum(1 if unit.is_exam else len(unit.rows) for unit in self._units)
+
+    @property
+    def mark(self) -> str:
+        """Of the table and every file that it names."""
+        masks = [row.mask for row in self._rows if row.mask is not None]
+        return mark_of([*(row.file for row in self._rows), *masks], self._table)
 
     def exams(self, tell: Tell = lambda _: None) -> Iterator[SourceExam]:
         """Every exam, in the order of the rows. CannotStart where too many rows cannot be read, or nothing is labelled."""
