@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def draw_hard_scanner(rng: np.random.Generator, *, pixel_mm: float, size: int) -
         scanner = replace(
             scanner, thickness_mm=thickness, spacing_mm=spacing, slices=int(140.0 / spacing), noise_hu=noise
         )
-    changes: dict[str, object] = {"star_hu": float(rng.uniform(25, 70))}
+    changes: dict[str, Any] = {"star_hu": float(rng.uniform(25, 70))}
     if chances[1] < 0.3:
         changes |= {"overshoot_share": float(rng.uniform(0.05, 0.3)), "overshoot_mm": float(rng.uniform(0.7, 1.4))}
     if chances[2] < 0.12:
@@ -100,4 +101,4 @@ def draw_hard_scanner(rng: np.random.Generator, *, pixel_mm: float, size: int) -
         changes["round_field"] = True
     if chances[6] < 0.1:
         changes["streak_hu"] = float(rng.uniform(12.0, 25.0))
-    return replace(scanner, **changes)  # type: ignore[arg-type]
+    return replace(scanner, **changes)

@@ -34,10 +34,10 @@ def read_hounsfield(root: Path, name: str) -> Hounsfield:
 
     OSError or ValueError if they are gone or torn.
     """
-    values = np.load(_hounsfield_path(root, name), allow_pickle=False)
+    values: Hounsfield = np.load(_hounsfield_path(root, name), allow_pickle=False)
     if values.dtype != np.int16 or values.ndim != 2:
         raise ValueError("not a slice of Hounsfield values")
-    return values  # type: ignore[no-any-return]
+    return values
 
 
 def _hounsfield_path(root: Path, name: str) -> Path:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
-LABEL_COUNT = 6
+from appliance.core.words import LABELS
+
+LABEL_COUNT = len(LABELS)
 EMBEDDING_SIZE = 64
 PATCH_CELLS = 6.0
 
@@ -34,9 +37,9 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class SliceNetwork(nn.Module):  # type: ignore[misc]  # torch may be absent when types are checked
     """[N, 3, S, S] windows -> logits [N, 6], embedding [N, 64], heat logits [N, 6, S/4, S/4]."""
 
+    @abstractmethod
     def stages(self) -> list[nn.Module]:
         """What can be frozen or moved slowly, from the picture on."""
-        raise NotImplementedError
 
 
 class PlainNet(SliceNetwork):

@@ -40,8 +40,11 @@ def test_fewer_patients_than_folds_are_refused_in_words() -> None:
         folds_of("ours", {"ANONYMOUS": True}, 5, 0)
 
 
-def test_a_clean_split_passes() -> None:
-    refuse_leakage([TRAINED, JUDGED, replace(TRAINED, source="theirs", patient="ROE^RICHARD", exam="c")])
+def test_a_patient_of_another_source_is_another_one() -> None:
+    theirs = replace(TRAINED, source="theirs", patient="ROE^RICHARD", exam="c")
+    refuse_leakage([TRAINED, JUDGED, theirs])
+    with pytest.raises(Leakage):
+        refuse_leakage([TRAINED, JUDGED, replace(theirs, source=JUDGED.source)])
 
 
 def test_a_patient_on_both_sides_is_told_by_rows_and_never_by_name() -> None:

@@ -23,13 +23,14 @@ from appliance.core.errors import CannotStart
 from appliance.core.words import LABELS, Level
 from appliance.evaluation.calibrate_command import Wish, run_calibrate
 from appliance.evaluation.engine_copy import RECORD
+from appliance.evaluation.read_exams import UNKNOWN
 from appliance.evaluation.sources import Manifest
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.phantoms.dicom import write_files
 from appliance.reading.exam_reader import read_exam
 from appliance.reading.series_reader import read_whole
 from appliance.training.selfcheck import score_exam, score_source_exam
-from appliance.training.sources.exam import UNKNOWN, SourceExam
+from appliance.training.sources.exam import SourceExam
 from tests.phantom_exams import series_files, small_exam, study_of
 from tests.real.appliance import ENGINE
 

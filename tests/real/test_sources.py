@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from appliance.core.engine import TrainedOn
 from appliance.core.errors import CannotStart
 from appliance.core.words import LABELS
+from appliance.evaluation.read_exams import UNKNOWN
 from appliance.inference.manifest import EngineRefused, read_engine
 from appliance.phantoms.dicom import localizer_file, write_files
 from appliance.training.recipe import (
@@ -28,7 +29,7 @@ from appliance.training.recipe import (
     StopPlan,
     read_recipe,
 )
-from appliance.training.sources.exam import UNKNOWN, SourceExam
+from appliance.training.sources.exam import SourceExam
 from appliance.training.sources.licences import IMAGENET, card_lines, manifest_tables, owed
 from appliance.training.sources.table import SOURCES, open_source
 from appliance.training.splits import pictures_of

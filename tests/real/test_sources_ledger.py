@@ -10,12 +10,13 @@ from appliance.core.alerts import Happening
 from appliance.core.ledger import AlertRow
 from appliance.core.words import Level, Outcome, SeriesVerdict
 from appliance.dashboard.desk import judge, judge_study
+from appliance.evaluation.read_exams import UNKNOWN
 from appliance.records.ledger import Ledger
 from appliance.records.studies import study_events_of
 from appliance.records.upgrade import upgrade
 from appliance.settings import DATABASE
 from appliance.training.recipe import SourcePlan
-from appliance.training.sources.exam import UNKNOWN, SourceExam
+from appliance.training.sources.exam import SourceExam
 from appliance.training.sources.table import open_source
 from tests.real.appliance import settings_text
 from tests.real.scenes import Scanned, Scene, hump, raised, step

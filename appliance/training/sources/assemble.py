@@ -14,7 +14,8 @@ from appliance.core.headers import SliceGeometry
 from appliance.core.words import LABELS
 from appliance.evaluation.answers import Truth
 from appliance.evaluation.manifest import Box
-from appliance.training.sources.exam import UNKNOWN, SourceExam, Tell
+from appliance.evaluation.read_exams import UNKNOWN
+from appliance.training.sources.exam import SourceExam, Tell
 
 MOST_UNREAD: Final = 0.1
 """Of all pictures. Where more cannot be read, the table or the folder is not the one that was meant."""

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 from appliance.evaluation.manifest import Box
 
-UNKNOWN = -1
-"""The label of what nobody has said."""
-
 Tell = Callable[[str], None]
 """Takes one sentence about what was left out. It never holds a patient's name or number."""
 

@@ -19,6 +19,7 @@ from appliance.core.alerts import Judged
 from appliance.core.ledger import AlertEventRow, SeriesRow, SliceRow
 from appliance.core.studies import StudyHappening, StudyJudged
 from appliance.core.words import LABELS, SeriesVerdict
+from appliance.evaluation.read_exams import UNKNOWN
 from appliance.records.alert_history import alerts_after
 from appliance.records.alert_stories import AlertStory, stories_of
 from appliance.records.ledger import Ledger
@@ -28,7 +29,7 @@ from appliance.records.studies import judged_studies, studies_by_id, study_event
 from appliance.settings import DATABASE, read_settings
 from appliance.store.shelf import read_hounsfield
 from appliance.training.sources.assemble import Losses, Piece, assembled
-from appliance.training.sources.exam import UNKNOWN, SourceExam, Tell
+from appliance.training.sources.exam import SourceExam, Tell
 from appliance.training.sources.marks import mark_of_words
 
 _A_STEP: Final = 100

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from appliance.evaluation.manifest import Box, Row, read_manifest
 from appliance.evaluation.opened import FileReader, Stored, Unread
+from appliance.evaluation.read_exams import UNKNOWN
 from appliance.evaluation.stacks import Picture, Unit, read_unit, units_of
 from appliance.imaging.plain_pictures import BadPicture
 from appliance.training.sources.assemble import Losses, Piece, assembled, labels_of
-from appliance.training.sources.exam import UNKNOWN, SourceExam, Tell
+from appliance.training.sources.exam import SourceExam, Tell
 from appliance.training.sources.marks import mark_of
 
 TABLE: Final = "rows.csv"
