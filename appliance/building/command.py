@@ -230,8 +230,8 @@ def said_of(report: dict[str, Any], where: str) -> str:
     inside = f"; values inside reach {report['activation']:.3g}" if "activation" in report else ""
     return (
         f"Parity {where}, {report['slices']} slices, {report['exams']} exams: a logit at most {report['logit']:.2g} off, "
-        f"a slice {report['slice_p']:.2g}, an exam {report['exam_p']:.2g}, flips {len(report['flips'])}, "
-        f"heat maps agree by {report['heat_dice']:.5f}{inside}"
+        f"a slice {report['slice_p']:.2g}, an exam {report['exam_p']:.2g} (its logit {report['exam_logit']:.2g}), "
+        f"flips {len(report['flips'])}, heat maps agree by {report['heat_dice']:.5f}{inside}"
     )
 
 

@@ -33,6 +33,7 @@ FREE_BATCH_MOST: Final = 1e-3
 _BATCH: Final = 8
 _SAME: Final = 1e-9
 _UNFIT: Final = 0.01  # of an output channel's weights: losing more is no rounding, they lie outside what FP16 holds
+_DEAD: Final = 1e-4  # of a layer's largest output channel: what training has left so small says nothing
 
 Done = Callable[[int], None]
 
@@ -126,7 +127,8 @@ def unfit_weights(free: Any, half: Any) -> list[str]:
         exact, rounded = exact.reshape(len(exact), -1), rounded.astype(np.float64).reshape(len(exact), -1)
         size = np.linalg.norm(exact.astype(np.float64), axis=1)
         error = np.linalg.norm(rounded - exact, axis=1)
-        if (error[size > 0] > _UNFIT * size[size > 0]).any():
+        alive = size > _DEAD * size.max()
+        if (error[alive] > _UNFIT * size[alive]).any():
             lost.append(one.name)
     return lost
 
@@ -182,13 +184,11 @@ def _run(
 
 def _hold_against_live(reference: Reference, answers: Answers, pictures: GateSet, card: EngineCard) -> None:
     """GateBroken unless the arrays' rule says of each exam what the code that reads live says."""
-    plain = replace(card, aggregator=None)
     for exam, places in zip(pictures.exams, reference.exams, strict=True):
         span = range(exam.first, exam.first + len(exam.slices))
         given = [Answer(logits=answers.logits[n], embedding=answers.embedding[n], heat=answers.heat[n]) for n in span]
         rows = rows_of(exam, Replay(given), card)
-        # By the plain rule: what a learned aggregator makes of the slices is bound to them, and no array of the gate.
-        said, live = exam_says(answers, places, reference.rule), read_exam(rows, plain).probabilities
+        said, live = exam_says(answers, places, reference.rule), read_exam(rows, card).probabilities
         level = level_of(live[0], card.points)
         points = card.points
         # Each way to an early alert alone, the other one out of reach.

@@ -1,19 +1,22 @@
 """The pictures that a new engine is held against: the golden set, and phantom exams prepared as live ones are."""
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.building.learned_exam import Around, Beside, Learned
 from appliance.building.parity import ExamPlaces, Rule
+from appliance.core.aggregator import NEIGHBOUR_MM
 from appliance.core.completeness import SAME_PLACE_MM
 from appliance.core.engine import EngineCard
 from appliance.core.evidence import cells_apart, near_brain, one_per_place, scored_of
 from appliance.core.ledger import SliceRow
+from appliance.core.surroundings import FARTHEST_MM, surroundings
 from appliance.inference.backend import Answer, Backend
 from appliance.inference.manifest import EngineFiles
 from appliance.inference.windows import apply_windows
@@ -105,12 +108,36 @@ def places_of(exam: GateExam, rows: tuple[SliceRow, ...], card: EngineCard) -> E
         positions_mm=tuple(row.geometry.position_mm for row in counting),
         brains=tuple(exam.first + row.id - 1 for row in places if scored_of(row).has_brain),
         pairs=tuple(pairs),
+        around=_around(counting) if card.aggregator is not None and counting else None,
+    )
+
+
+def _around(counting: Sequence[SliceRow]) -> Around:
+    """Of slices that count, at least one, from the foot."""
+
+    def beside(index: int, sign: float) -> Beside:
+        """The slice nearest to NEIGHBOUR_MM below (-1) or above (1)."""
+        here_mm = counting[index].geometry.position_mm
+        away_mm = {n: sign * (row.geometry.position_mm - here_mm) for n, row in enumerate(counting)}
+        near = [n for n, away in away_mm.items() if 0.0 < away <= FARTHEST_MM]
+        if not near:
+            return (-1, 0, 0)
+        found = min(near, key=lambda n: abs(away_mm[n] - NEIGHBOUR_MM))
+        lower, upper = sorted((index, found))
+        return (found, *cells_apart(counting[lower], counting[upper]))
+
+    cells = [scored_of(row).box.side_mm / scored_of(row).heat.shape[0] for row in counting]
+    return Around(
+        below=tuple(beside(index, -1.0) for index in range(len(counting))),
+        above=tuple(beside(index, 1.0) for index in range(len(counting))),
+        cell_mm=tuple(cells),
+        context=tuple(tuple(float(value) for value in one) for one in surroundings(counting).context),
     )
 
 
 def rule_of(card: EngineCard) -> Rule:
-    """Calibration, exam rule and points of the engine."""
-    points = card.points
+    """Calibration, exam rule or learned aggregator, and points of the engine."""
+    points, weights = card.points, card.aggregator
     return Rule(
         scale=card.calibration_scale,
         bias=card.calibration_bias,
@@ -121,6 +148,9 @@ def rule_of(card: EngineCard) -> Rule:
         early_pair=points.early_pair,
         early_single=points.early_single,
         overlap=points.overlap,
+        learned=None
+        if weights is None
+        else Learned(**{one.name: np.asarray(getattr(weights, one.name), dtype=np.float64) for one in fields(Learned)}),
     )
 
 

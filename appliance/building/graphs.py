@@ -1,4 +1,4 @@
-"""From the engine's FP32 ONNX to the two graphs that TensorRT is given: batch axis free, and FP16 with FP32 ends."""
+"""From the engine's FP32 ONNX to the two graphs that TensorRT is given: batch axis free, and FP16 inside FP32 ends."""
 
 import warnings
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from onnxconverter_common import float16
 from appliance.inference.plan_files import FP32_OPERATORS
 
 BATCH: Final = "batch"
+_LARGE_SHARE: Final = 0.25  # of the picture's side
 _WITH_WEIGHTS: Final = ("Conv", "ConvTranspose")
 _SMALLEST: Final = 6e-8  # what FP16 can still hold: smaller weights become this, and the gate sees what that does
 _LARGEST: Final = 65504.0
@@ -70,15 +71,41 @@ def ends_of(graph: Any) -> set[str]:
     return {node.name for node in graph.node} - leads_on
 
 
-def to_fp16(free: Any) -> Any:
-    """The graph (of `with_free_batch`) in FP16, its ends and `FP32_OPERATORS` in FP32. GraphRefused if that fails.
+def beginning_of(model: Any) -> set[str]:
+    """Names of the nodes that work on large maps, and on what nodes on large maps made. They stay in FP32.
 
-    The converter is given the part before the ends alone; the ends are put back as they were.
+    Large: at least a quarter of the picture's side. What is rounded there is rounded again by every layer behind, and
+    the picture's own windows end where FP16 is coarse. A network that never shrinks its picture has no beginning.
+    """
+    graph = shape_inference.infer_shapes(model).graph
+    sides = {one.name: _side(one) for one in (*graph.value_info, *graph.input, *graph.output)}
+    least = max((sides[one.name] for one in graph.input), default=0) * _LARGE_SHARE
+    weights = {one.name for one in graph.initializer}
+    large = {one.name for one in graph.input}
+    found: set[str] = set()
+    for node in graph.node:
+        if all(name in large or name in weights for name in node.input) and sides.get(node.output[0], 0) >= least > 0:
+            large.update(node.output)
+            found.add(node.name)
+    return found if len(found) < len(graph.node) else set()
+
+
+def kept_in_fp32(free: Any) -> set[str]:
+    """Names of the nodes of a graph (of `with_free_batch`) that FP16 leaves alone, whatever their operator."""
+    return ends_of(free.graph) | beginning_of(free)
+
+
+def to_fp16(free: Any) -> Any:
+    """The graph (of `with_free_batch`) in FP16, its beginning, its ends and `FP32_OPERATORS` in FP32.
+
+    The converter is given the part between alone; beginning and ends are put back as they were. GraphRefused if that
+    fails.
     """
     whole = onnx.ModelProto()
     whole.CopyFrom(free)
     ends = ends_of(whole.graph)
-    trunk, borders = _cut(whole, ends)
+    beginning = beginning_of(whole) - ends
+    trunk, borders = _cut(whole, ends, beginning)
     with warnings.catch_warnings():  # of weights that do not fit: the gate names those that matter
         warnings.simplefilter("ignore")
         try:
@@ -91,7 +118,7 @@ def to_fp16(free: Any) -> Any:
             )
         except (ValueError, RuntimeError) as error:
             raise GraphRefused(f"onnxconverter-common does not convert the graph: {error!s:.300}") from None
-    _rejoin(trunk.graph, whole.graph, ends, borders)
+    _rejoin(trunk.graph, whole.graph, beginning, ends, borders)
     try:
         onnx.checker.check_model(trunk, full_check=True)
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
@@ -99,16 +126,19 @@ def to_fp16(free: Any) -> Any:
     return trunk
 
 
-def _cut(whole: Any, ends: set[str]) -> tuple[Any, dict[str, str]]:
-    """The model without its ends; and tensor -> the name under which it leaves the trunk."""
-    graph = whole.graph
-    made = {name for node in graph.node if node.name not in ends for name in node.output}
+def _cut(whole: Any, ends: set[str], beginning: set[str]) -> tuple[Any, dict[str, str]]:
+    """The model without beginning and ends; and tensor -> the name under which it leaves the trunk."""
+    graph = shape_inference.infer_shapes(whole).graph
+    inside = [node for node in graph.node if node.name not in ends | beginning]
+    made = {name for node in inside for name in node.output}
     needed = {name for node in graph.node if node.name in ends for name in node.input}
     borders = {name: f"{name}/border" for name in sorted(needed & made)}
     trunk = onnx.ModelProto()
     trunk.CopyFrom(whole)
     del trunk.graph.node[:], trunk.graph.output[:]
-    trunk.graph.node.extend(node for node in graph.node if node.name not in ends)
+    read = {name for node in inside for name in node.input} - made
+    _keep(trunk.graph.input, (one for one in (*graph.input, *graph.value_info) if one.name in read))
+    trunk.graph.node.extend(inside)
     for name, border in borders.items():
         trunk.graph.node.append(onnx.helper.make_node("Identity", [name], [border], name=border))
         trunk.graph.output.append(onnx.helper.make_tensor_value_info(border, TensorProto.FLOAT, None))
@@ -118,8 +148,11 @@ def _cut(whole: Any, ends: set[str]) -> tuple[Any, dict[str, str]]:
     return inferred, borders
 
 
-def _rejoin(trunk: Any, graph: Any, ends: set[str], borders: dict[str, str]) -> None:
-    """Puts the ends behind the trunk; a tensor reaches them through the one cast that the converter set at its border."""
+def _rejoin(trunk: Any, graph: Any, beginning: set[str], ends: set[str], borders: dict[str, str]) -> None:
+    """Puts beginning and ends round the trunk, with FP32 weights of their own.
+
+    A tensor reaches the ends through the one cast that the converter set at its border, and the trunk through one too.
+    """
     makers = {name: node for node in trunk.node for name in node.output}
     for border in borders.values():
         cast = makers[border]
@@ -129,14 +162,17 @@ def _rejoin(trunk: Any, graph: Any, ends: set[str], borders: dict[str, str]) -> 
     of_the_trunk = {one.name for one in trunk.initializer}
     weights = {one.name: one for one in graph.initializer}
     moved: set[str] = set()
-    for node in (node for node in graph.node if node.name in ends):
+    outside = [node for node in graph.node if node.name in beginning | ends]
+    for node in outside:
         for index, name in enumerate(node.input):
             own = f"{name}/fp32" if name in weights and name in of_the_trunk else name
             node.input[index] = borders.get(name, own)
             if name in weights and own not in moved:
                 moved.add(own)
                 trunk.initializer.append(numpy_helper.from_array(numpy_helper.to_array(weights[name]), own))
-        trunk.node.append(node)
+    first = [node for node in outside if node.name in beginning]
+    _keep(trunk.node, (*first, *trunk.node, *(node for node in outside if node.name in ends)))
+    _keep(trunk.input, graph.input)
     _keep(trunk.output, graph.output)
     del trunk.value_info[:]
 
@@ -172,6 +208,12 @@ def _keep(field: Any, values: Iterable[Any]) -> None:
     copies = [type(one).FromString(one.SerializeToString()) for one in kept]
     del field[:]
     field.extend(copies)
+
+
+def _side(value: Any) -> int:
+    """The smaller side of a map, 0 of what is none."""
+    shape = _shape(value)
+    return min((size or 0 for size in shape[2:]), default=0) if len(shape) == 4 else 0
 
 
 def _shape(value: Any) -> list[int | None]:

@@ -6,7 +6,7 @@ numpy alone.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -14,14 +14,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.building.learned_exam import Learned
 from appliance.building.parity import Answers, ExamPlaces, Rule
 from appliance.inference.plan_files import write_durably
 
 JOB: Final = "job.json"
 GRAPH: Final = "graph.onnx"
 REFERENCE: Final = "reference.npz"
+AGGREGATOR: Final = "aggregator.npz"
+"""Only for an engine that has one."""
 ANSWER: Final = "answer.json"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class BadJob(Exception):
@@ -64,12 +67,17 @@ def write_job(folder: Path, job: Job) -> None:
             file, images=job.images, logits=answers.logits, embedding=answers.embedding, heat=answers.heat
         )
     (folder / GRAPH).write_bytes(job.graph)
+    files = [GRAPH, REFERENCE]
+    if job.rule.learned is not None:
+        weights = {one.name: getattr(job.rule.learned, one.name) for one in fields(Learned)}
+        np.savez(folder / AGGREGATOR, **weights)
+        files.append(AGGREGATOR)
     said = {
         "schema_version": SCHEMA_VERSION,
         "order": asdict(job.order),
-        "rule": asdict(job.rule),
+        "rule": {name: value for name, value in asdict(job.rule).items() if name != "learned"},
         "exams": [exam.as_dict() for exam in job.exams],
-        "sha256": {name: sha256((folder / name).read_bytes()).hexdigest() for name in (GRAPH, REFERENCE)},
+        "sha256": {name: sha256((folder / name).read_bytes()).hexdigest() for name in files},
     }
     write_durably(folder / JOB, json.dumps(said, indent=1, allow_nan=False).encode())
 
@@ -86,6 +94,7 @@ def read_job(folder: Path) -> Job:
         with np.load(folder / REFERENCE, allow_pickle=False) as held:
             images = held["images"]
             answers = Answers(logits=held["logits"], embedding=held["embedding"], heat=held["heat"])
+        learned = _learned(folder) if AGGREGATOR in said["sha256"] else None
         order = said["order"]
         rule: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in said["rule"].items()}
         return Job(
@@ -100,7 +109,12 @@ def read_job(folder: Path) -> Job:
             images=images,
             answers=answers,
             exams=tuple(ExamPlaces.from_dict(exam) for exam in said["exams"]),
-            rule=Rule(**rule),
+            rule=Rule(**rule, learned=learned),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadJob(f"{folder} holds no whole job ({type(error).__name__}: {error!s:.200})") from None
+
+
+def _learned(folder: Path) -> Learned:
+    with np.load(folder / AGGREGATOR, allow_pickle=False) as held:
+        return Learned(**{one.name: held[one.name] for one in fields(Learned)})

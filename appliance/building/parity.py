@@ -1,7 +1,8 @@
 """Whether two engines say the same: arrays of answers in, a report out. The same code for the processor and the card.
 
-Runs on Python 3.10; the standard library and numpy alone. So it knows the rules by which slices become an exam as
-arrays, not by `core`; the gate on the processor holds both against each other each time (`cpu_gate`).
+Runs on Python 3.10; the standard library and numpy alone. So it knows the rules by which slices become an exam, the
+learned one too (`learned_exam`), as arrays, not by `core`; the gate on the processor holds both against each other each
+time (`cpu_gate`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +12,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.building.heat_arrays import as_8_bit, hot_dice, overlap, sigmoid, soft_dice
+from appliance.building.learned_exam import Around, Learned, learned_logits, log_sum_exp, smoothed
 from appliance.inference.plan_files import LOGIT_MOST
 
 SLICE_P_MOST: Final = 0.01
 EXAM_P_MOST: Final = 0.005
+EXAM_LOGIT_MOST: Final = LOGIT_MOST
+"""Calibrated. A sure exam's probability hides what embeddings and maps move in an aggregator: no more than a slice may move."""
 DICE_LEAST: Final = 0.99
 ANY: Final = 0  # the label that decides, first of the six
-_HOT: Final = 128  # of 255, as the rule of early alerts counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,10 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """How slices become an exam: calibration, exam rule and operating points of the manifest."""
+    """How slices become an exam: calibration, exam rule and operating points of the manifest.
+
+    `learned`: what stands in place of the exam rule, where the engine has it.
+    """
 
     scale: tuple[float, ...]
     bias: tuple[float, ...]
@@ -42,6 +49,7 @@ class Rule:
     early_pair: float
     early_single: float
     overlap: float
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,7 @@ class ExamPlaces:
 
     `counting`: slices that count, from the foot, with their `positions_mm`; `brains`: those that show a brain inside a
     skull; `pairs`: neighbours that both do, and how many cells (rows, columns) the second's heat map lies from the first's.
+    `around`: of those that count, for an engine with a learned aggregator.
     """
 
     name: str
@@ -57,6 +66,7 @@ class ExamPlaces:
     positions_mm: tuple[float, ...]
     brains: tuple[int, ...]
     pairs: tuple[tuple[int, int, int, int], ...]
+    around: Around | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -64,37 +74,37 @@ class ExamPlaces:
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> "ExamPlaces":
-        """Out of JSON. KeyError or TypeError for what is none."""
+        """Out of JSON. KeyError, IndexError or TypeError for what is none."""
         return cls(
             name=str(held["name"]),
             counting=tuple(held["counting"]),
             positions_mm=tuple(held["positions_mm"]),
             brains=tuple(held["brains"]),
             pairs=tuple((pair[0], pair[1], pair[2], pair[3]) for pair in held["pairs"]),
+            around=None if held["around"] is None else Around.from_dict(held["around"]),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamSays:
-    """What an exam comes to: six probabilities, and which operating points it reaches."""
+    """What an exam comes to: six calibrated logits, their probabilities, and which operating points it reaches.
 
+    Where no slice counts there are no logits, and the probabilities are 0.
+    """
+
+    logits: tuple[float, ...]
     probabilities: tuple[float, ...]
     reached: tuple[str, ...]
 
 
 def exam_says(answers: Answers, exam: ExamPlaces, rule: Rule) -> ExamSays:
     """The exam's reading out of its slices' answers."""
-    logits = _calibrated(answers.logits, rule)
-    probabilities = (
-        _sigmoid(_exam_logits(logits[list(exam.counting)], np.array(exam.positions_mm), rule))
-        if exam.counting
-        else np.zeros(logits.shape[1])
-    )
-    chance = _sigmoid(logits[:, ANY])
+    logits = _exam_logits(answers, exam, rule) if exam.counting else np.zeros(0)
+    probabilities = sigmoid(logits) if exam.counting else np.zeros(answers.logits.shape[1])
+    chance = sigmoid(_calibrated(answers.logits, rule)[:, ANY])
     early_pair = any(
         min(chance[lower], chance[upper]) >= rule.early_pair
-        and _overlap(_as_8_bit(answers.heat[lower, ANY]), _as_8_bit(answers.heat[upper, ANY]), down, along)
-        >= rule.overlap
+        and overlap(as_8_bit(answers.heat[lower, ANY]), as_8_bit(answers.heat[upper, ANY]), down, along) >= rule.overlap
         for lower, upper, down, along in exam.pairs
     )
     reached = {
@@ -104,6 +114,7 @@ def exam_says(answers: Answers, exam: ExamPlaces, rule: Rule) -> ExamSays:
         "early single": any(chance[index] >= rule.early_single for index in exam.brains),
     }
     return ExamSays(
+        logits=tuple(float(value) for value in logits),
         probabilities=tuple(float(value) for value in probabilities),
         reached=tuple(name for name, is_reached in reached.items() if is_reached),
     )
@@ -124,19 +135,21 @@ def compare(reference: Answers, candidate: Answers, exams: Sequence[ExamPlaces],
         if odd:
             return {**report, "passed": False, "why": [f"{who} answers {odd} slices with what is no number"]}
     off = np.abs(candidate.logits.astype(np.float64) - reference.logits)
-    slice_p = np.abs(_sigmoid(_calibrated(candidate.logits, rule)) - _sigmoid(_calibrated(reference.logits, rule)))
+    slice_p = np.abs(sigmoid(_calibrated(candidate.logits, rule)) - sigmoid(_calibrated(reference.logits, rule)))
     pairs = [(exam, exam_says(reference, exam, rule), exam_says(candidate, exam, rule)) for exam in exams]
     exam_p = [abs(a - b) for _, one, two in pairs for a, b in zip(one.probabilities, two.probabilities, strict=True)]
+    exam_logit = [abs(a - b) for _, one, two in pairs for a, b in zip(one.logits, two.logits, strict=True)]
     flips = [f"{exam.name}: {point}" for exam, one, two in pairs for point in _turned(one.reached, two.reached)]
-    heat = min(_soft_dice(reference.heat[:, label], candidate.heat[:, label]) for label in range(off.shape[1]))
+    heat = min(soft_dice(reference.heat[:, label], candidate.heat[:, label]) for label in range(off.shape[1]))
     report |= {
         "logit": float(off.max()),
         "logit_p99": float(np.quantile(off, 0.99)),
         "slice_p": float(slice_p.max()),
         "exam_p": float(max(exam_p, default=0.0)),
+        "exam_logit": float(max(exam_logit, default=0.0)),
         "flips": flips,
         "heat_dice": heat,
-        "hot_dice": _hot_dice(reference.heat[:, ANY], candidate.heat[:, ANY]),
+        "hot_dice": hot_dice(reference.heat[:, ANY], candidate.heat[:, ANY]),
     }
     why = list(_broken(report))
     return {**report, "passed": not why, "why": why}
@@ -147,6 +160,7 @@ def _broken(report: Mapping[str, Any]) -> Iterable[str]:
         ("logit", LOGIT_MOST, "a logit"),
         ("slice_p", SLICE_P_MOST, "a slice's probability"),
         ("exam_p", EXAM_P_MOST, "an exam's probability"),
+        ("exam_logit", EXAM_LOGIT_MOST, "an exam's logit"),
     ):
         if not report[name] <= most:
             yield f"{said} is {report[name]:.3g} off, {most:g} allowed"
@@ -172,45 +186,22 @@ def _calibrated(logits: NDArray[np.float32], rule: Rule) -> NDArray[np.float64]:
     return np.asarray(np.asarray(rule.scale) * logits.astype(np.float64) + np.asarray(rule.bias), dtype=np.float64)
 
 
-def _exam_logits(logits: NDArray[np.float64], places: NDArray[np.float64], rule: Rule) -> NDArray[np.float64]:
-    """The log-sum-exp of slice logits [n, 6] smoothed along z."""
-    if rule.smoothing_mm > 0.0 and len(places) > 1:
-        gaps = (places[:, None] - places[None, :]) / rule.smoothing_mm
-        weights = np.exp(-0.5 * gaps * gaps)
-        logits = (weights[:, :, None] * logits[None]).sum(axis=1) / weights.sum(axis=1)[:, None]
-    top = logits.max(axis=0)
-    return np.asarray(top + np.log(np.exp(rule.sharpness * (logits - top)).sum(axis=0)) / rule.sharpness)
-
-
-def _soft_dice(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """The least soft Dice of two maps [n, h, w]."""
-    a, b = _sigmoid(one.astype(np.float64)), _sigmoid(other.astype(np.float64))
-    shared, both = (a * b).sum(axis=(1, 2)), (a * a + b * b).sum(axis=(1, 2))
-    return float((2.0 * shared / both).min()) if len(a) else 1.0
-
-
-def _hot_dice(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """The Dice of the cells that are hot, over all maps [n, h, w]. 1: none is."""
-    a, b = _as_8_bit(one) >= _HOT, _as_8_bit(other) >= _HOT
-    hot = int(a.sum() + b.sum())
-    return 2.0 * int((a & b).sum()) / hot if hot else 1.0
-
-
-def _overlap(one: NDArray[np.int64], other: NDArray[np.int64], down: int, along: int) -> float:
-    """Soft Dice of two maps in 8 bit, the second moved by so many cells; what is moved over the edge meets nothing."""
-    rows, columns = one.shape
-    moved = np.zeros_like(one)
-    if abs(down) < rows and abs(along) < columns:
-        moved[max(0, down) : rows + min(0, down), max(0, along) : columns + min(0, along)] = other[
-            max(0, -down) : rows - max(0, down), max(0, -along) : columns - max(0, along)
-        ]
-    total = int((one * one).sum() + (other * other).sum())
-    return 2.0 * int((one * moved).sum()) / total if total else 0.0
-
-
-def _as_8_bit(heat: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.rint(_sigmoid(heat.astype(np.float64)) * 255).astype(np.int64)
-
-
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -60.0, 60.0))))
+def _exam_logits(answers: Answers, exam: ExamPlaces, rule: Rule) -> NDArray[np.float64]:
+    """The calibrated logits [6] of an exam of which some slice counts."""
+    counting, positions_mm = list(exam.counting), np.array(exam.positions_mm)
+    weights = rule.learned
+    if weights is None:
+        logits = smoothed(_calibrated(answers.logits[counting], rule), positions_mm, rule.smoothing_mm)
+        return log_sum_exp(logits, rule.sharpness)
+    if exam.around is None:
+        raise ValueError(f"{exam.name}: an aggregator needs what surrounds its slices")
+    own = learned_logits(
+        weights,
+        answers.logits[counting].astype(np.float64),
+        answers.embedding[counting].astype(np.float64),
+        as_8_bit(answers.heat[counting, ANY]),
+        positions_mm,
+        exam.around,
+    )
+    stretch = np.asarray(rule.scale) / weights.scale  # a calibration made since then moves it as it moves a slice
+    return np.asarray(stretch * own + (np.asarray(rule.bias) - stretch * weights.bias))

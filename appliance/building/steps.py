@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from appliance.building.cpu_gate import gate_fp16, gate_fp32, make_reference
 from appliance.building.gate_set import SLICES_LEAST, make_gate_set
-from appliance.building.graphs import ends_of, to_fp16, with_free_batch
+from appliance.building.graphs import kept_in_fp32, to_fp16, with_free_batch
 from appliance.building.job import Job, Order
 from appliance.inference.manifest import EngineFiles
 from appliance.inference.plan_files import FP32_OPERATORS, ON_PROCESSOR
@@ -57,7 +57,7 @@ def prepare(files: EngineFiles, wish: Wish, tell: Tell, *, slices_least: int = S
     if not report["passed"]:
         raise GateFailed(report)
     graph = free if half is None else half
-    ends = ends_of(free.graph)
+    kept = kept_in_fp32(free)
     order = Order(
         engine_sha256=files.card.sha256,
         onnx_sha256=sha256(files.model).hexdigest(),
@@ -66,7 +66,7 @@ def prepare(files: EngineFiles, wish: Wish, tell: Tell, *, slices_least: int = S
         workspace_mib=wish.workspace_mib,
         spec=engine_spec(files, wish.max_batch),
         nodes=tuple((node.op_type, node.name) for node in graph.graph.node),
-        fp32_nodes=tuple(node.name for node in graph.graph.node if node.name in ends or node.op_type in FP32_OPERATORS),
+        fp32_nodes=tuple(node.name for node in graph.graph.node if node.name in kept or node.op_type in FP32_OPERATORS),
         parity={ON_PROCESSOR: report},
     )
     return Job(

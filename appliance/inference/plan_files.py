@@ -32,6 +32,8 @@ FP32_OPERATORS: Final = (
 """Sums over whole pictures overflow in FP16, or lose what they add up; places between pixels are worked out in FP32."""
 FP32_ENDS: Final = "nodes that no convolution follows"
 """What makes heat map, embedding and logits."""
+FP32_BEGINNING: Final = "nodes on maps of a quarter of the picture's side and more"
+"""What every later layer builds on: rounded there, an odd picture's logits lay too far off."""
 
 LOGIT_MOST: Final = 0.05
 """How far a logit of an FP16 engine may lie from the FP32 one: in the gates, and in the self-test of one that serves."""
@@ -150,8 +152,8 @@ def plan_stem(engine_sha256: str, precision: str) -> str:
 
 
 def block_list_of(precision: str) -> tuple[str, ...]:
-    """What stays in FP32: operators by name, and the rule of the ends. Empty for an FP32 plan."""
-    return (*FP32_OPERATORS, FP32_ENDS) if precision == "fp16" else ()
+    """What stays in FP32: operators by name, and the rules of ends and beginning. Empty for an FP32 plan."""
+    return (*FP32_OPERATORS, FP32_ENDS, FP32_BEGINNING) if precision == "fp16" else ()
 
 
 def flags_of(precision: str, *, strongly_typed: bool) -> tuple[str, ...]:

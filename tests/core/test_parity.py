@@ -80,7 +80,8 @@ def test_every_label_of_every_slice_is_held(answers: Answers, index: tuple[int, 
     even = replace(answers, logits=np.zeros((SLICES, 6), np.float32))
     lone = replace(EXAM, counting=(index[0],), positions_mm=(0.0,))
     why = compare(even, with_logit(even, 0.06, index), [lone], RULE)["why"]
-    assert [said.split(" is ")[0] for said in why] == ["a logit", "a slice's probability", "an exam's probability"]
+    moved = ["a logit", "a slice's probability", "an exam's probability", "an exam's logit"]
+    assert [said.split(" is ")[0] for said in why] == moved
 
 
 @pytest.mark.parametrize("label", range(6))

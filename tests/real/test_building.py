@@ -12,15 +12,25 @@ from appliance.inference.manifest import EngineFiles, read_engine
 from appliance.inference.onnxruntime_backend import session_options
 from appliance.inference.plan_files import LOGIT_MOST
 from appliance.inference.runtime import ort
+from tests.core.test_aggregator import LEARNED
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the build extra adds it")
 pytest.importorskip("onnxconverter_common", reason="onnxconverter-common is not installed: the build extra adds it")
 
-from appliance.building.cpu_gate import ACTIVATION_MOST, GateBroken, Reference, gate_fp16, gate_fp32, make_reference  # noqa: E402
+from appliance.building import learned_exam  # noqa: E402
+from appliance.building.cpu_gate import (  # noqa: E402
+    ACTIVATION_MOST,
+    GateBroken,
+    Reference,
+    gate_fp16,
+    gate_fp32,
+    make_reference,
+    unfit_weights,
+)
 from appliance.building.emulation import rounding  # noqa: E402
 from appliance.building.gate_set import GateSet, make_gate_set  # noqa: E402
-from appliance.building.graphs import GraphRefused, ends_of, to_fp16, with_free_batch  # noqa: E402
-from appliance.building.parity import exam_says  # noqa: E402
+from appliance.building.graphs import GraphRefused, beginning_of, ends_of, kept_in_fp32, to_fp16, with_free_batch  # noqa: E402
+from appliance.building.parity import EXAM_LOGIT_MOST, exam_says  # noqa: E402
 from appliance.building.steps import GateFailed, Wish, prepare  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "engines" / "head-ct"
@@ -32,6 +42,12 @@ FEW = 40
 @pytest.fixture(scope="module")
 def files() -> EngineFiles:
     return read_engine(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def learned(files: EngineFiles) -> EngineFiles:
+    """The engine with an aggregator that bends every answer."""
+    return with_aggregator(files)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +77,7 @@ def session_of(model: Any) -> Any:
 
 
 class TestGraphs:
-    def test_ends_stay_in_fp32_and_the_trunk_does_not(self, half: Any) -> None:
+    def test_beginning_and_ends_stay_in_fp32_and_the_trunk_does_not(self, free: Any, half: Any) -> None:
         types = types_of(half)
         assert {one.name: types[one.name] for one in (*half.graph.input, *half.graph.output)} == {
             "image": FLOAT,
@@ -69,17 +85,28 @@ class TestGraphs:
             "embedding": FLOAT,
             "heat": FLOAT,
         }
-        ends = ends_of(half.graph)
+        beginning, ends = beginning_of(free), ends_of(free.graph)
         for node in half.graph.node:
             if node.op_type == "Cast":
                 continue
             floats = {types[name] for name in (*node.input, *node.output) if types.get(name) in (FLOAT, HALF)}
-            kept = node.name in ends or node.op_type == "Resize"
+            kept = node.name in beginning | ends or node.op_type == "Resize"
             assert floats == {FLOAT if kept else HALF}, node.name
-        by_name = {node.name: node for node in half.graph.node}
         assert {"/heat/Conv", "/embed/Gemm", "/global_term/Gemm", "/ReduceMean", "/Exp", "/Log"} <= ends
-        assert "/smooth/smooth.0/Conv" not in ends
-        assert sum(node.op_type == "Conv" for node in by_name.values()) == 15
+        convolutions = {node.name for node in half.graph.node if node.op_type == "Conv"}
+        assert convolutions == {node.name for node in free.graph.node if node.op_type == "Conv"}
+        first = next(node.name for node in free.graph.node)
+        assert first in beginning
+        assert len(convolutions - beginning - ends) > len(convolutions) / 2  # most of the work is done in FP16
+
+    def test_no_large_map_is_left_to_fp16_before_the_first_small_one(self, free: Any) -> None:
+        graph = onnx.shape_inference.infer_shapes(free).graph
+        sides = {one.name: one.type.tensor_type.shape.dim[2].dim_value for one in graph.value_info
+                 if len(one.type.tensor_type.shape.dim) == 4}  # fmt: skip
+        beginning = beginning_of(free)
+        small = next(index for index, node in enumerate(graph.node) if 0 < sides.get(node.output[0], 0) < 56)
+        assert {node.name for node in graph.node[:small]} <= beginning
+        assert all(sides[node.output[0]] >= 56 for node in graph.node if node.name in beginning)
 
     def test_nothing_is_cast_down_behind_the_trunk(self, half: Any) -> None:
         """A value of the ends that went through FP16 would have lost what the ends are kept for."""
@@ -147,11 +174,13 @@ class TestGraphs:
         found = session_of(made).run(None, {"x": np.ones((2, 1, 4, 4), np.float32)})[0]
         assert found == pytest.approx(0.1 * 0.1 / 9.0, rel=2e-3)
 
-    def test_emulation_rounds_where_fp16_would(self, half: Any) -> None:
+    def test_emulation_rounds_where_fp16_would(self, free: Any, half: Any) -> None:
         """Each value between is one that FP16 can hold."""
         model = rounding(half)
         shown = [node.output[0] for node in model.graph.node if node.name.endswith("/round/up")]
-        assert sum("Conv" in name for name in shown) == 14  # all but the heat map's
+        kept = kept_in_fp32(free)
+        inside = [node for node in half.graph.node if node.op_type == "Conv" and node.name not in kept]
+        assert {node.output[0] for node in inside} <= {name.removesuffix("/round/up") for name in shown} | set(shown)
         for name in shown:
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, FLOAT, None))
         image = np.random.default_rng(1).random((1, 3, 224, 224), dtype=np.float32)
@@ -189,7 +218,7 @@ class TestGate:
         report = self.gate(louder(files, 1e5), pictures)
         assert not report["passed"]
         assert report["why"][0].startswith("values inside the network reach")
-        assert "/stem/stem.0/Conv" in report["why"][0]
+        assert "/lateral." in report["why"][0] or "/Add" in report["why"][0]
         assert report["activation"] > ACTIVATION_MOST
 
     def test_values_past_what_fp16_holds_end_in_no_number(self, files: EngineFiles, pictures: GateSet) -> None:
@@ -201,7 +230,17 @@ class TestGate:
         report = self.gate(louder(files, 2e-6), pictures)
         assert not report["passed"]
         assert any(why.startswith("a logit is") for why in report["why"])
-        assert any("weights that FP16 cannot hold: onnx::Conv_167" in why for why in report["why"])
+        assert any("weights that FP16 cannot hold: lateral.1.weight" in why for why in report["why"])
+
+    def test_a_channel_that_training_left_dead_is_not_named(self, files: EngineFiles) -> None:
+        model = onnx.load_model_from_string(files.model)
+        first = next(node for node in model.graph.node if node.op_type == "Conv")
+        (weight,) = [one for one in model.graph.initializer if one.name == first.input[1]]
+        values = onnx.numpy_helper.to_array(weight).copy()
+        values[0] = 1e-9
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+        graph = with_free_batch(model.SerializeToString())
+        assert unfit_weights(graph, to_fp16(graph)) == []
 
     def test_an_engine_that_answers_with_no_number_is_no_engine(self, files: EngineFiles, pictures: GateSet) -> None:
         with pytest.raises(Fault, match="no number"):
@@ -234,6 +273,26 @@ class TestGate:
         assert report["logit"] < 1e-3
         assert not any(one.data_type == HALF for one in onnx.load_model_from_string(job.graph).graph.initializer)
 
+    def test_exams_are_those_of_an_engines_aggregator(
+        self, files: EngineFiles, learned: EngineFiles, free: Any, half: Any, pictures: GateSet
+    ) -> None:
+        """Both engines read by the code that reads live, or `GateBroken` would have been raised."""
+        plain, reference = make_reference(files, pictures), make_reference(learned, pictures)
+        report = gate_fp16(learned, free, half, pictures, reference)
+        print({name: value for name, value in report.items() if name.startswith("exam")})
+        assert report["passed"], report["why"]
+        assert 0 < report["exam_logit"] <= EXAM_LOGIT_MOST
+        for exam, before in zip(reference.exams, plain.exams, strict=True):
+            said, by_rule = (exam_says(one.answers, e, one.rule) for one, e in ((reference, exam), (plain, before)))
+            assert np.abs(np.subtract(said.logits, by_rule.logits)).min() > 0.01
+
+    def test_an_aggregator_that_is_known_otherwise_does_not_judge(
+        self, learned: EngineFiles, pictures: GateSet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(learned_exam, "_REACHES_MM", (3.0, 8.01))
+        with pytest.raises(GateBroken, match="otherwise than the appliance"):
+            make_reference(learned, pictures)
+
     @staticmethod
     def gate(files: EngineFiles, pictures: GateSet) -> dict[str, Any]:
         graph = with_free_batch(files.model)
@@ -241,12 +300,30 @@ class TestGate:
         return gate_fp16(files, graph, to_fp16(graph), pictures, reference)
 
 
+def with_aggregator(files: EngineFiles, **weights: Any) -> EngineFiles:
+    """The engine with an invented aggregator, trained under the engine's own calibration."""
+    card = files.card
+    aggregator = replace(
+        LEARNED,
+        scale=np.array(card.calibration_scale),
+        bias=np.array(card.calibration_bias),
+        smoothing_mm=card.exam_rule.smoothing_mm,
+        sharpness=card.exam_rule.sharpness,
+        **weights,
+    )
+    return replace(files, card=replace(card, aggregator=aggregator))
+
+
 def louder(files: EngineFiles, by: float) -> EngineFiles:
-    """The same engine in exact numbers: its first layer this much louder, the next one as much quieter."""
+    """The same engine in exact numbers: what the decoder adds up this much louder, the layer behind as much quieter."""
     model = onnx.load_model_from_string(files.model)
     weights = {one.name: one for one in model.graph.initializer}
-    first, second = [node for node in model.graph.node if node.op_type == "Conv"][:2]
-    for name, factor in ((first.input[1], by), (first.input[2], by), (second.input[1], 1.0 / by)):
-        scaled = onnx.numpy_helper.to_array(weights[name]) * np.float32(factor)
-        weights[name].CopyFrom(onnx.numpy_helper.from_array(scaled, name))
+    by_name = {node.name: node for node in model.graph.node}
+    laterals = [node for name, node in by_name.items() if name.startswith("/lateral.")]
+    behind = by_name["/smooth/smooth.0/Conv"]
+    scaled = [(name, by) for node in laterals for name in node.input[1:]] + [(behind.input[1], 1.0 / by)]
+    assert len(laterals) >= 3
+    for name, factor in scaled:
+        values = onnx.numpy_helper.to_array(weights[name]) * np.float32(factor)
+        weights[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
     return replace(files, model=model.SerializeToString())

@@ -40,8 +40,9 @@ from appliance.building import command, cpu_gate, foreign, steps
 from appliance.building.foreign import ProgramDied, ask_build, ask_facts
 from appliance.building.gate_set import GateSet, make_gate_set
 from appliance.building.job import BadJob, read_job, write_job
+from appliance.building.parity import exam_says
 from appliance.building.steps import Wish, prepare
-from tests.real.test_building import FEW, louder
+from tests.real.test_building import FEW, louder, with_aggregator
 from tests.real.test_engine import put
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -201,6 +202,31 @@ class TestBuild:
         assert "a logit is 0.2" in ended["why"]
         assert not ended["parity"]["plan"]["passed"]
         assert read_plan(plans, fp16_key(files)) == old
+
+    def test_the_aggregator_goes_with_the_job(
+        self,
+        job: Path,
+        tmp_path: Path,
+        plans: Path,
+        files: EngineFiles,
+        pictures: GateSet,
+        on_card: pytest.MonkeyPatch,
+    ) -> None:
+        """The interpreter with the card makes the same exams of the FP32 answers, and holds the plan's against them."""
+        assert read_job(job).rule.learned is None
+        on_card.setattr(steps, "make_gate_set", lambda files, *, slices_least, done: pictures)
+        made = prepare(with_aggregator(files), Wish(precision="fp16", max_batch=4), lambda *_: None, slices_least=FEW)
+        write_job(tmp_path, made)
+        read = read_job(tmp_path)
+        for exam, kept in zip(made.exams, read.exams, strict=True):
+            assert exam_says(read.answers, kept, read.rule) == exam_says(made.answers, exam, made.rule)
+        ended = build(tmp_path, plans)
+        assert ended["status"] == "built", ended
+        on_plan, on_processor = (ended["parity"][gate]["exam_logit"] for gate in ("plan", "processor"))
+        assert 0 < on_plan == pytest.approx(on_processor, rel=0.5)
+        (tmp_path / "aggregator.npz").write_bytes(b"other")
+        with pytest.raises(BadJob, match=r"aggregator\.npz is damaged"):
+            read_job(tmp_path)
 
     def test_a_plan_that_is_right_alone_and_wrong_in_company_is_no_plan(
         self, job: Path, plans: Path, on_card: pytest.MonkeyPatch
