@@ -51,6 +51,7 @@ def _lessons(plan: AggregatorPlan, recipe: Recipe, opening: Opening, folder: Pat
         first_seed=LESSON_SEED,
         seed=recipe.seed,
         folder=folder,
+        without_mimics=_without_mimics(recipe),
     )
 
 
@@ -64,8 +65,13 @@ def _judged(plan: AggregatorPlan, recipe: Recipe, opening: Opening, folder: Path
         first_seed=JUDGE_SEED,
         seed=recipe.seed + 1,
         folder=folder,
+        without_mimics=_without_mimics(recipe),
     )
 
 
 def _mimic_share(recipe: Recipe) -> float:
     return next((plan.mimic_share for plan in recipe.of_kind("pasted")), 0.5)
+
+
+def _without_mimics(recipe: Recipe) -> frozenset[str]:
+    return frozenset(name for plan in recipe.of_kind("pasted") for name in plan.without_mimics)

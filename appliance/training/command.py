@@ -32,6 +32,7 @@ from appliance.training.curves import write_curves
 from appliance.training.export import export_onnx, write_golden, write_manifest
 from appliance.training.filling import Pools, fill, size_of
 from appliance.training.folding import network_of
+from appliance.training.held_out import write_held_out
 from appliance.training.loop import Trainer
 from appliance.training.network import SliceNetwork
 from appliance.training.networks import build_network
@@ -87,6 +88,7 @@ def train(wish: Wish) -> None:
     with bar("preparing slices", size_of(recipe, opening.trains), "exams") as made:
         pools = fill(recipe, opening, work / "cache", made, _tell)
     trained = _trained(network, pools, recipe, wish.places, work, is_started=_is_started(recipe, start))
+    write_held_out(recipe, opening, wish.places, work)
     trained_on = owed(start.trained_on if start else (), _owed_now(recipe, pools, opening, is_fresh=start is None))
     finish(trained, recipe, opening, wish, trained_on)
     write_curves(work / "log.jsonl", wish.out / "curves.csv")

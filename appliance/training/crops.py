@@ -28,13 +28,16 @@ HEAD_MM = 60.0
 _CELL = INPUT.size // HEAT_SIZE
 
 
-def source_slices(exam: SourceExam, patient: int) -> Part:
-    """Every slice of an exam of a person. What bleeds is known as well as masks, else boxes, else the label say it."""
+def source_slices(exam: SourceExam, patient: int, *, cut_boxes: bool = True) -> Part:
+    """Every slice of an exam of a person. What bleeds is known as well as masks, else boxes, else the label say it.
+
+    `cut_boxes`: to the inside of the skull.
+    """
     hu, cells, use = [], [], []
     for k in range(exam.labels.shape[0]):
         anatomy = find_anatomy(exam.hu[k], exam.pixel_mm)
         hu.append(_whole(head_crop(exam.hu[k], exam.pixel_mm, anatomy, INPUT)))
-        cells.append(_source_cells(exam, k, anatomy))
+        cells.append(_source_cells(exam, k, anatomy, cut_boxes=cut_boxes))
         use.append(anatomy.skull_length_mm >= HEAD_MM)
     count = len(hu)
     return Part(
@@ -110,7 +113,7 @@ def _with_twins(
     )
 
 
-def _source_cells(exam: SourceExam, index: int, anatomy: Anatomy) -> NDArray[np.uint8]:
+def _source_cells(exam: SourceExam, index: int, anatomy: Anatomy, *, cut_boxes: bool) -> NDArray[np.uint8]:
     """[56, 56, 6] of one slice of a person."""
     cells = np.zeros((HEAT_SIZE, HEAT_SIZE, len(LABELS)), np.uint8)
     if exam.labels[index, 0] == 0:
@@ -120,12 +123,13 @@ def _source_cells(exam: SourceExam, index: int, anatomy: Anatomy) -> NDArray[np.
     if exam.masks is not None and marked:
         cells[..., 0] = _shares(exam.masks[index] / np.float32(255), exam.pixel_mm, anatomy)
     elif exam.boxes[index]:
-        cells[..., 0] = _box_cells(exam, index, anatomy)
+        room = _inside(anatomy, exam.hu.shape[1:]) if cut_boxes else np.ones(exam.hu.shape[1:], np.bool_)
+        cells[..., 0] = _box_cells(exam, index, anatomy, room)
     return cells
 
 
-def _box_cells(exam: SourceExam, index: int, anatomy: Anatomy) -> NDArray[np.uint8]:
-    """[56, 56]: blood in the ellipses that boxes outline, inside the skull alone; unknown about them and at the skull."""
+def _box_cells(exam: SourceExam, index: int, anatomy: Anatomy, room: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """[56, 56]: blood in the ellipses that boxes outline, in `room` alone [H, W]; unknown about them and at its edge."""
     rows, columns = np.indices(exam.hu.shape[1:], dtype=np.float32)
     core, ring = np.zeros(rows.shape, np.bool_), np.zeros(rows.shape, np.bool_)
     for x0, y0, x1, y1 in exam.boxes[index]:
@@ -133,10 +137,9 @@ def _box_cells(exam: SourceExam, index: int, anatomy: Anatomy) -> NDArray[np.uin
         away = ((columns - (x0 + x1) / 2) / half_x) ** 2 + ((rows - (y0 + y1) / 2) / half_y) ** 2
         core |= away <= 1.0
         ring |= away <= RING**2
-    inside = _inside(anatomy, exam.hu.shape[1:])
-    blood = _shares((core & inside).astype(np.float32), exam.pixel_mm, anatomy) >= MOSTLY * WHOLE
+    blood = _shares((core & room).astype(np.float32), exam.pixel_mm, anatomy) >= MOSTLY * WHOLE
     # Bone and scalp are no blood, however swollen and however rough the box.
-    near = _shares(inside.astype(np.float32), exam.pixel_mm, anatomy) > 0
+    near = _shares(room.astype(np.float32), exam.pixel_mm, anatomy) > 0
     doubtful = (_shares(ring.astype(np.float32), exam.pixel_mm, anatomy) > 0) & near
     return np.where(blood, WHOLE, np.where(doubtful, UNKNOWN, 0)).astype(np.uint8)
 

@@ -47,6 +47,7 @@ class Lessons:
     first_seed: int
     seed: int
     folder: Path
+    without_mimics: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -96,7 +97,8 @@ class _Pastings:
         if self._host is None:
             self._host = look_at(exam.hu, exam.pixel_mm[0], exam.positions_mm, exam.labels[:, 0] == 0)
         rng = np.random.default_rng([self._wanted.seed, _PASTING, number])
-        pasted = paste(rng, self._host, mimic_share=self._wanted.mimic_share)
+        wanted = self._wanted
+        pasted = paste(rng, self._host, mimic_share=wanted.mimic_share, without=wanted.without_mimics)
         if pasted is None:
             return
         if (pasted.clean != exam.hu[pasted.indices]).any():

@@ -76,7 +76,7 @@ def real_part(recipe: Recipe, plan: SourcePlan, source: Source, folder: Path, ma
     numbers = Numbers(recipe)
     with PartWriter(part) as writer:
         for exam in source.exams(tell):
-            writer.add(source_slices(exam, numbers.of(exam)))
+            writer.add(source_slices(exam, numbers.of(exam), cut_boxes=plan.cut_boxes))
             made(1)
     return part
 
@@ -103,6 +103,7 @@ def synthetic_parts(plan: SourcePlan, maps: tuple[Path, ...], folder: Path, made
     if last > HELD_OUT_SEED:
         raise HeldOutSeed(f"seed {last - 1} is held out; training takes seeds below {HELD_OUT_SEED}")
     named = f"{plan.kind}-{sha256(repr(maps).encode()).hexdigest()[:10]}" if maps else plan.kind
+    named += "" if plan.hard else "-plain"
     parts = []
     for first in range(plan.first_seed, last, HEADS_A_PART):
         seeds = range(first, min(first + HEADS_A_PART, last))
@@ -113,12 +114,15 @@ def synthetic_parts(plan: SourcePlan, maps: tuple[Path, ...], folder: Path, made
         with PartWriter(parts[-1]) as writer:
             for seed in seeds:
                 label_map = map_of(maps, seed, run=HEADS_A_PART) if maps else None
-                # Noise is made afresh whenever a slice is used.
-                writer.add(
-                    phantom_slices(
-                        render_patient(seed, pixel_mm=RENDER_MM, size=RENDER_SIZE, label_map=label_map, noise=False)
-                    )
+                head = render_patient(
+                    seed,
+                    pixel_mm=RENDER_MM,
+                    size=RENDER_SIZE,
+                    label_map=label_map,
+                    hard=plan.hard,
+                    noise=False,  # made afresh whenever a slice is used
                 )
+                writer.add(phantom_slices(head))
                 made(1)
     return parts
 
@@ -181,7 +185,7 @@ def _pasted_into(
         return
     host = look_at(exam.hu, row_mm, exam.positions_mm, free)
     for _ in range(count):
-        pasted = paste(rng, host, mimic_share=plan.mimic_share)
+        pasted = paste(rng, host, mimic_share=plan.mimic_share, without=frozenset(plan.without_mimics))
         if pasted is not None:
             writer.add(pasted_slices(pasted, row_mm, patient))
             yield pasted

@@ -24,6 +24,11 @@ class Kept:
         self._size = size
 
     @property
+    def patients(self) -> frozenset[str]:
+        """Whose exams they are."""
+        return self._patients
+
+    @property
     def size(self) -> int:
         """How many exams there are."""
         return self._size
@@ -46,7 +51,7 @@ class Opening:
     """
 
     trains: Mapping[str, Source]
-    held_out: Mapping[str, Source]
+    held_out: Mapping[str, Kept]
     maps: Mapping[str, tuple[Path, ...]]
     marks: Mapping[str, str]
 
@@ -62,7 +67,7 @@ def open_sources(recipe: Recipe, places: Mapping[str, Path], tell: Tell = lambda
     if not any(plan.folds for plan in plans):
         return Opening(trains=opened, held_out={}, maps=maps, marks=marks)
     trains: dict[str, Source] = dict(opened)
-    held_out: dict[str, Source] = {}
+    held_out: dict[str, Kept] = {}
     traces = []
     for plan in plans:
         seen = [_Seen.of(exam) for exam in opened[plan.name].exams(tell)]

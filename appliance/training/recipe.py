@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.phantoms.exam import HELD_OUT_SEED
+from appliance.phantoms.pasting.mimics import MIMIC_NAMES
 
 NETWORK_KINDS = ("lite0", "plain")
 STARTS = ("imagenet", "random")
@@ -21,10 +22,11 @@ PLACED_KINDS = (*PIXEL_KINDS, "mapped")
 """Kinds of source whose place `--data` names."""
 
 _KEYS_OF_KIND = {
-    "synthetic": ("heads", "first_seed"),
-    "mapped": ("heads", "first_seed", "licence", "attribution"),
-    "pasted": ("hosts", "exams", "mimic_share", "rounds"),
+    "synthetic": ("heads", "first_seed", "hard"),
+    "mapped": ("heads", "first_seed", "hard", "licence", "attribution"),
+    "pasted": ("hosts", "exams", "mimic_share", "without_mimics", "rounds"),
     **dict.fromkeys(PIXEL_KINDS, ("licence", "attribution", "folds", "hold_out")),
+    "pictures": ("licence", "attribution", "folds", "hold_out", "cut_boxes"),
 }
 _NEEDED_OF_KIND = {
     "synthetic": ("heads",),
@@ -59,7 +61,7 @@ class NetworkPlan:
 class SourcePlan:
     """One source of exams. Which entries a kind takes: _KEYS_OF_KIND.
 
-    Seeds are of heads: `first_seed` up to, not with, `first_seed + heads`. Of `folds` folds by patient (0: none are
+    Seeds are of heads: `first_seed` up to, not with, `first_seed + heads`; `hard` as `render_patient` takes it. Of `folds` folds by patient (0: none are
     made), number `hold_out` trains nothing. `exams` pastings are made a round, from the bleed-free slices of `hosts`.
     """
 
@@ -69,11 +71,14 @@ class SourcePlan:
     attribution: str = ""
     heads: int = _between(2, HELD_OUT_SEED, 0)
     first_seed: int = _between(0, HELD_OUT_SEED, 0)
+    hard: bool = True
     folds: int = _between(2, 100, 0)
     hold_out: int = _between(0, 99, 0)
+    cut_boxes: bool = True  # to the inside of the skull
     hosts: tuple[str, ...] = ()
     exams: int = _between(1, 1_000_000, 0)
     mimic_share: float = _between(0, 1, 0.5)
+    without_mimics: tuple[str, ...] = _one_of(MIMIC_NAMES, ())
     rounds: int = _between(1, 1000, 1)
 
 
@@ -243,12 +248,16 @@ def _fault(one: Field[Any], value: Any) -> str:
         if not (_is_whole(value) or (not whole and isinstance(value, float))):
             return f"must be a {'whole ' if whole else ''}number"
         return "" if least <= value <= most else f"must lie from {_plain(least)} to {_plain(most)}"
+    if one.type == "bool":
+        return "" if isinstance(value, bool) else "must be true or false"
+    words = one.metadata.get("words")
     if one.type == "str":
-        words = one.metadata.get("words")
         if words and value not in words:
             return "must be one of " + ", ".join(words)
         return "" if isinstance(value, str) and value.strip() else "must be a text"
     is_names = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    if is_names and words and not set(value) <= set(words):
+        return "must be a list of some of " + ", ".join(words)
     return "" if is_names else "must be a list of names"
 
 

@@ -1,19 +1,15 @@
-"""How an engine does on synthetic exams that trained nothing, beside a plain intensity threshold. Needs no torch.
+"""Exams scored in memory, by the very code that reads them live: what calibration learns from. Needs no torch.
 
-    python -m appliance.training.selfcheck engines/head-ct --exams 100
-
-Slices and exams are read by the very code that reads them live.
+`figures` is the floor of an engine: synthetic exams that trained nothing, beside a plain intensity threshold.
+`bleedwatch evaluate --phantoms` says more of an engine.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -189,19 +185,3 @@ def figures(scores: list[ExamScore], engine: LoadedEngine) -> dict[str, float]:
         known = truths[:, k] >= 0
         result[f"slice_auc_{label}"] = _auc(logits[known, k], truths[known, k] == 1)
     return result
-
-
-@click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--exams", default=100, show_default=True, help="How many held-out exams, half of them bleeding.")
-@click.option("--first-seed", default=HELD_OUT_SEED, show_default=True, help="Seed of the first exam.")
-def main(folder: Path, exams: int, first_seed: int) -> None:
-    """Score held-out synthetic exams with the engine in FOLDER and print its figures as JSON."""
-    with click.progressbar(length=exams, label="exams", file=sys.stderr) as bar:
-        scores = check(folder, exams, first_seed, lambda: bar.update(1))
-    answer = figures(scores, load_engine(folder))
-    click.echo(json.dumps({"schema_version": 1, **{k: round(v, 4) for k, v in answer.items()}}, indent=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """Bleeds pasted into bleed-free slices: where they lie, what they leave alone, what is called seen."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,9 @@ from scipy import ndimage
 
 from appliance.phantoms.bleeds import KINDS
 from appliance.phantoms.exam import HELD_OUT_SEED, Scanner, render
-from appliance.phantoms.pasting import mimics
-from appliance.phantoms.pasting import paste as pasting
 from appliance.phantoms.pasting.canvas import canvas_of
 from appliance.phantoms.pasting.host import GUTTER, INSIDE, VENTRICLE, Host, look_at
+from appliance.phantoms.pasting.mimics import MIMIC_NAMES, MIMICS, Mimic
 from appliance.phantoms.pasting.paste import FULL_COVER, Pasted, paste
 from appliance.phantoms.pasting.report import report
 from appliance.phantoms.pasting.sight import LEAST_MM2, what_shows
@@ -37,16 +37,13 @@ def host() -> Host:
 @cache
 def pasted_of(kind: str, count: int = 6, mimic_share: float = 0.0) -> tuple[Pasted, ...]:
     """Groups whose bleed is of one kind alone."""
-    found = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pasting, "_OFTEN", {other: float(other == kind) for other in KINDS})
-        patch.setattr(pasting, "_SECOND_SHARE", 0.0)
-        for seed in range(10 * count):
-            group = paste(np.random.default_rng([SEED, seed]), host(), mimic_share=mimic_share)
-            if group is not None:
-                found.append(group)
-            if len(found) == count:
-                break
+    found: list[Pasted] = []
+    for seed in range(10 * count):
+        group = paste(np.random.default_rng([SEED, seed]), host(), mimic_share=mimic_share, kinds=[kind])
+        if group is not None:
+            found.append(group)
+        if len(found) == count:
+            break
     assert len(found) == count
     return tuple(found)
 
@@ -132,10 +129,18 @@ def test_a_trace_is_neither_seen_nor_absent() -> None:
     assert shown.faint.tolist() == [False, True, False]
 
 
-def test_bleeds_that_go_together_share_no_pixel_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pasting, "_SECOND_SHARE", 1.0)
-    found = [paste(np.random.default_rng([SEED, 9, seed]), host(), mimic_share=0.0) for seed in range(16)]
-    pairs = [group for group in found if group is not None and len(group.volumes_ml) == 2]
+@cache
+def of_sah_and_sdh() -> tuple[Pasted, ...]:
+    """Groups of two kinds, which often go together."""
+    found = [
+        paste(np.random.default_rng([SEED, 8, seed]), host(), mimic_share=0.0, kinds=("sah", "sdh"))
+        for seed in range(40)
+    ]
+    return tuple(group for group in found if group is not None)
+
+
+def test_bleeds_that_go_together_share_no_pixel_twice() -> None:
+    pairs = [group for group in of_sah_and_sdh() if len(group.volumes_ml) == 2]
     assert len(pairs) > 8
     met = 0
     for group in pairs:
@@ -144,10 +149,22 @@ def test_bleeds_that_go_together_share_no_pixel_twice(monkeypatch: pytest.Monkey
     assert met > 2
 
 
+def test_only_the_kinds_that_may_be_drawn_are_drawn() -> None:
+    drawn = [set(group.volumes_ml) for group in of_sah_and_sdh()]
+    assert all(one in drawn for one in ({"sah"}, {"sdh"}, {"sah", "sdh"}))
+    assert all(one <= {"sah", "sdh"} for one in drawn)
+
+
 def test_now_and_then_two_bleeds_go_together() -> None:
     found = [paste(np.random.default_rng([SEED, 8, seed]), host(), mimic_share=0.0) for seed in range(24)]
     two = sum(len(group.volumes_ml) == 2 for group in found if group is not None)
     assert 2 <= two <= 16
+
+
+@pytest.mark.parametrize("wrong", [{"without": {"fractur"}}, {"kinds": ["any"]}, {"kinds": []}])
+def test_names_that_nothing_has_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"no mimics: fractur|kinds must be"):
+        paste(np.random.default_rng(0), host(), **wrong)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -220,8 +237,8 @@ def test_mimics_are_alike_in_a_slice_and_its_twin() -> None:
     assert changed == len(pasted_of("iph", mimic_share=1.0))
 
 
-@pytest.mark.parametrize("mimic", [mimic for _, mimic in mimics._MIMICS], ids=lambda mimic: mimic.__name__)
-def test_every_mimic_changes_the_picture_and_none_makes_it_absurd(mimic: mimics.Mimic) -> None:
+@pytest.mark.parametrize("mimic", [mimic for _, mimic in MIMICS], ids=MIMIC_NAMES)
+def test_every_mimic_changes_the_picture_and_none_makes_it_absurd(mimic: Mimic) -> None:
     box = host().box
     middle = int(np.argmax(host().brain_mm2))
     indices = np.array([middle - 4, middle - 3, middle, middle + 2, middle + 3])
@@ -249,17 +266,43 @@ def test_mimics_come_within_the_skull_and_outside_it_and_in_the_bone() -> None:
     assert (changed >= 2).all()
 
 
-def test_a_fracture_comes_beside_blood_under_the_skull_and_in_its_twin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mimics, "_MIMICS", ())
-    broken = 0
-    for seed in range(30):
-        monkeypatch.setattr(pasting, "_OFTEN", {kind: float(kind == "edh") for kind in KINDS})
-        group = paste(np.random.default_rng([SEED, 7, seed]), host(), mimic_share=1.0)
-        if group is not None and len(group.volumes_ml) == 1:
-            line = group.clean.astype(int) - host().hu[group.indices] < -200
-            broken += int(line.any())
-            assert not (line & (host().hu[group.indices] < BONE_HU)).any()
-    assert 4 <= broken <= 26
+def broken(without: set[str], tries: int) -> list[float]:
+    """How far from blood, in mm, the nearest new break in the bone of each group lies that has one; edh alone."""
+    far = []
+    for seed in range(tries):
+        rng = np.random.default_rng([SEED, 7, seed])
+        group = paste(rng, host(), mimic_share=1.0, without=without, kinds=["edh"])
+        if group is not None:
+            before = host().hu[group.indices]
+            line = group.clean.astype(int) - before < -200
+            assert not (line & (before < BONE_HU)).any()
+            away = [ndimage.distance_transform_edt(~one)[k] for one, k in zip(blood(group, "edh"), line, strict=True)]
+            if line.any():
+                far.append(float(np.concatenate(away).min()) * host().pixel_mm)
+    return far
+
+
+def test_a_fracture_comes_beside_blood_under_the_skull_and_in_its_twin() -> None:
+    beside = broken(set(MIMIC_NAMES) - {"fracture"}, 24)
+    assert 4 <= sum(mm < 20 for mm in beside) <= 20
+    assert not broken(set(MIMIC_NAMES), 8)
+
+
+def test_a_mimic_that_is_switched_off_is_never_drawn_and_the_others_are() -> None:
+    def air_filled(without: set[str]) -> int:
+        found = [
+            paste(np.random.default_rng([SEED, 5, seed]), host(), mimic_share=1.0, without=without, kinds=["edh"])
+            for seed in range(12)
+        ]
+        groups = [group for group in found if group is not None]
+        assert all((group.clean != host().hu[group.indices]).any() for group in groups)
+        return sum(
+            int(((host().hu[group.indices] < -100) & (group.clean > 30) & (group.clean < 75)).sum() > 200)
+            for group in groups
+        )
+
+    assert air_filled(set()) > 0
+    assert air_filled({"scalp_swelling"}) == 0
 
 
 def test_a_scalp_swelling_comes_with_and_without_blood_under_it() -> None:

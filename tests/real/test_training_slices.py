@@ -98,6 +98,15 @@ def test_heads_are_drawn_after_the_label_maps_that_data_names(tmp_path: Path) ->
     assert not np.array_equal(pools.synthetic.hu(middle), by_formulas.hu(middle))
 
 
+def test_plain_heads_and_hard_ones_lie_beside_each_other(tmp_path: Path) -> None:
+    hard = SourcePlan(name="heads", kind="synthetic", heads=2)
+    folder = tmp_path / "cache"
+    (of_hard,) = synthetic_parts(hard, (), folder, lambda _: None)
+    (of_plain,) = synthetic_parts(replace(hard, hard=False), (), folder, lambda _: None)
+    first = np.array([0])
+    assert not np.array_equal(Slices([open_part(of_hard)]).hu(first), Slices([open_part(of_plain)]).hu(first))
+
+
 def test_twins_differ_by_the_bleed_and_the_cells_say_where(heads: Slices) -> None:
     bleeding = np.flatnonzero(heads.labels[:, 0] == 1)
     assert bleeding.size > 8

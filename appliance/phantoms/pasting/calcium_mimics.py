@@ -1,4 +1,4 @@
-"""Mimics that calcium makes: plexus, pineal gland, basal ganglia, and lumps anywhere."""
+"""Mimics that calcium makes: plexus, pineal gland, falx, basal ganglia, and lumps anywhere."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def calcified_pineal(rng: np.random.Generator, canvas: Canvas) -> None:
     _calcium(rng, canvas, at)
 
 
+def calcified_falx(rng: np.random.Generator, canvas: Canvas) -> None:
+    """Calcify the falx: one to three lumps in a row on the midline, a slice or two high."""
+    k = int(rng.integers(canvas.z.size))
+    midline_mm = float(canvas.site.host.midline_mm[canvas.site.indices[k]])
+    front_mm, apart_mm = float(rng.uniform(-65.0, 50.0)), float(rng.uniform(2.0, 7.0))
+    for place in range(int(rng.integers(1, 4))):
+        x, z = midline_mm + float(rng.normal(0.0, 0.8)), float(canvas.z[k]) + float(rng.normal(0.0, 1.5))
+        _calcium(rng, canvas, Point(x_mm=x, y_mm=front_mm + place * apart_mm, z_mm=z))
+
+
 def calcified_ganglia(rng: np.random.Generator, canvas: Canvas) -> None:
     z = _some_z(rng, canvas)
     for side in (-1.0, 1.0):
@@ -47,8 +57,8 @@ def stray_calcium(rng: np.random.Generator, canvas: Canvas) -> None:
 
 def _calcium(rng: np.random.Generator, canvas: Canvas, at: Point) -> None:
     """Draw a lump of calcium: some grains close together."""
-    radius = float(rng.uniform(1.2, 4.0))
-    hu = float(rng.uniform(50.0, 320.0))
+    radius = float(rng.uniform(1.2, 4.5))
+    hu = float(np.exp(rng.uniform(np.log(70.0), np.log(600.0))))
     window = canvas.window_round(at, 2.0 * radius + 2.0)
     grains = []
     for _ in range(int(rng.integers(1, 5))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from appliance.phantoms.pasting.host import Host
 from appliance.phantoms.pasting.in_brain import iph
 from appliance.phantoms.pasting.in_fluid import ivh, sah
 from appliance.phantoms.pasting.lesion import Lesion, middle_of, reached, volume_ml
-from appliance.phantoms.pasting.mimics import add_mimics
+from appliance.phantoms.pasting.mimics import MIMIC_NAMES, add_mimics
 from appliance.phantoms.pasting.outside_brain import edh, sdh
 from appliance.phantoms.pasting.painting import paint
 from appliance.phantoms.pasting.sight import what_shows
@@ -56,31 +57,52 @@ class Pasted:
     volumes_ml: dict[str, float]
 
 
-def paste(rng: np.random.Generator, host: Host, *, mimic_share: float = 0.5) -> Pasted | None:
-    """Paste one bleed, or two that go together; None where nothing would show, or the host shows no free brain.
+def paste(
+    rng: np.random.Generator,
+    host: Host,
+    *,
+    mimic_share: float = 0.5,
+    without: Set[str] = frozenset(),
+    kinds: Collection[str] = KINDS,
+) -> Pasted | None:
+    """Paste one bleed of `kinds`, or two that go together; None where nothing would show, or the host shows no free brain.
 
-    `mimic_share`: how often the slices get mimics of blood, the pasted ones and their twins alike.
+    `mimic_share`: how often the slices get mimics of blood, the pasted ones and their twins alike; never those named in
+    `without`. ValueError for a name that is not of MIMIC_NAMES or KINDS.
     """
+    _refuse_unknown(without, kinds)
     area = np.where(host.free, host.brain_mm2, 0.0)
     if not area.any():
         return None
+    often = np.array([_OFTEN[kind] if kind in kinds else 0.0 for kind in KINDS])
     for _ in range(_KINDS_TRIED):
-        kind = str(rng.choice(KINDS, p=[_OFTEN[k] for k in KINDS]))
+        kind = str(rng.choice(KINDS, p=often / often.sum()))
         for _ in range(_TRIES):
             index = int(rng.choice(area.size, p=area / area.sum()))
             lesion = _make(rng, host, kind, index)
-            found = None if lesion is None else _pasted(rng, host, [lesion, *_partner(rng, host, lesion)], mimic_share)
-            if found is not None:
+            if lesion is None:
+                continue
+            lesions = [lesion, *_partner(rng, host, lesion, kinds)]
+            if (found := _pasted(rng, host, lesions, mimic_share, without)) is not None:
                 return found
     return None
 
 
-def _pasted(rng: np.random.Generator, host: Host, lesions: list[Lesion], mimic_share: float) -> Pasted | None:
+def _refuse_unknown(without: Set[str], kinds: Collection[str]) -> None:
+    if strangers := sorted(without - set(MIMIC_NAMES)):
+        raise ValueError(f"no mimics: {', '.join(strangers)}")
+    if not kinds or not set(kinds) <= set(KINDS):
+        raise ValueError(f"kinds must be some of {', '.join(KINDS)}")
+
+
+def _pasted(
+    rng: np.random.Generator, host: Host, lesions: list[Lesion], mimic_share: float, without: Set[str]
+) -> Pasted | None:
     indices = np.unique(np.concatenate([part.site.indices for part in lesions]))
     clean = host.hu[indices][:, host.box[0], host.box[1]].astype(np.float32)
     if rng.random() < mimic_share:
         whole = Site(host=host, indices=indices, window=whole_box(host))
-        add_mimics(rng, clean, whole, [middle_of(part) for part in lesions if part.kind == "edh"])
+        add_mimics(rng, clean, whole, [middle_of(part) for part in lesions if part.kind == "edh"], without)
         np.rint(clean, out=clean)
     picture = clean.copy()
     covers = np.zeros((clean.shape[0], len(KINDS), *clean.shape[1:]), dtype=np.float32)
@@ -106,10 +128,10 @@ def _pasted(rng: np.random.Generator, host: Host, lesions: list[Lesion], mimic_s
     )
 
 
-def _partner(rng: np.random.Generator, host: Host, first: Lesion) -> list[Lesion]:
-    if rng.random() >= _SECOND_SHARE:
+def _partner(rng: np.random.Generator, host: Host, first: Lesion, kinds: Collection[str]) -> list[Lesion]:
+    partners = {kind: often for kind, often in _SECOND_OFTEN[first.kind].items() if kind in kinds}
+    if rng.random() >= _SECOND_SHARE or not partners:
         return []
-    partners = _SECOND_OFTEN[first.kind]
     weights = np.array(list(partners.values()))
     kind = str(rng.choice(list(partners), p=weights / weights.sum()))
     second = _make(rng, host, kind, int(rng.choice(first.site.indices)))

@@ -26,9 +26,9 @@ class Pictures:
     """The rows of a manifest."""
 
     def __init__(self, name: str, place: Path) -> None:
-        """`place`: the table, or the folder that holds `rows.csv`. CannotStart where it is no table."""
+        """`place`: as `table_at` takes it. CannotStart where it is no table."""
         self._name = name
-        self._table = place / TABLE if place.is_dir() else place
+        self._table = table_at(place)
         self._rows = read_manifest(self._table)
         self._units = units_of(self._rows)
 
@@ -64,7 +64,12 @@ class Pictures:
             if (piece := _piece(one, files, losses, whole_volume=slices_of[one.row.number] > 1)) is not None:
                 pieces.setdefault(unit.rows[0].number if unit.is_exam else one.row.number, []).append(piece)
         for row in unit.rows:
-            yield from assembled(self._name, _patient(row), row.path, pieces.get(row.number, ()))
+            yield from assembled(self._name, patient_of(row), row.path, pieces.get(row.number, ()))
+
+
+def table_at(place: Path) -> Path:
+    """The table of a place: itself, or `rows.csv` of the folder."""
+    return place / TABLE if place.is_dir() else place
 
 
 def _piece(picture: Picture, files: FileReader, losses: Losses, *, whole_volume: bool) -> Piece | None:
@@ -101,8 +106,8 @@ def _turned(box: Box, back: NDArray[np.float64], origin: NDArray[np.float64]) ->
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
-def _patient(row: Row) -> str:
-    """Who names no patient stands for one, as in `evaluate`."""
+def patient_of(row: Row) -> str:
+    """Whose picture it is, told from others. Who names no patient stands for one, as in `evaluate`."""
     return row.patient or row.stack or f"#{row.number}"
 
 
