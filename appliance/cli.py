@@ -268,11 +268,20 @@ def benchmark(engine: Path | None, **wished: Any) -> None:
               help="A table of labelled pictures, rows.csv: see docs/schemas/evaluate.md.")  # fmt: skip
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), default=None, metavar="FOLDER",
               help="DICOM studies, with labels.csv in it.")  # fmt: skip
+@click.option("--phantoms", type=int, default=None, metavar="COUNT",
+              help="Draw so many invented patients that no engine trains on, each with its bleed and without. One "
+              "takes seconds.")  # fmt: skip
+@click.option("--label-maps", type=click.Path(exists=True, path_type=Path), default=None, metavar="LABEL_MAPS",
+              help="Their heads: as --data of `bleedwatch phantom`. Without it heads are made up from formulas.")  # fmt: skip
+@click.option("--hard", is_flag=True, help="As hard as real work: operated heads, metal, fractures, motion, old blood.")
+@click.option("--bleed-free", is_flag=True, help="Each without its bleed only: what is raised is a false alarm.")
+@click.option("--seed", type=int, default=None, metavar="FIRST",
+              help="The first patient, from 1000000 (taken without it) to 1999999. The same number, the same patient.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines: every picture, every exam, then the summary.")
 @click.option("--html", type=click.Path(path_type=Path), default=None, metavar="FILE",
               help="A report with plots and the worst failures. It shows patients.")  # fmt: skip
 def evaluate(engine: Path | None, **wished: Any) -> None:
-    """Hold an engine against labelled pictures or exams, read by the code that reads them live.
+    """Hold an engine against labelled pictures or exams, or against drawn patients, read by the code that reads live.
 
     It judges nothing: the exit code is 0 whatever comes out. Nothing is stored but the report that was asked for.
     """

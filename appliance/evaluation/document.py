@@ -11,6 +11,7 @@ from appliance.core.engine import EngineCard
 from appliance.core.words import KINDS, LABELS, Label, Level, Outcome
 from appliance.evaluation.answers import ExamAnswer, ImageAnswer, Truth, owner
 from appliance.evaluation.claim import claim
+from appliance.evaluation.early import early_figures, shares_seen
 from appliance.evaluation.figures import (
     area,
     brier,
@@ -35,7 +36,8 @@ class Run:
 
     card: EngineCard
     backend: str
-    source: str  # "manifest" or "data"
+    source: str  # "manifest", "data" or "phantoms"
+    drawn: str = ""  # who was read, of phantoms
     took_s: float
 
 
@@ -66,6 +68,7 @@ def summary_of(images: Sequence[ImageAnswer], exams: Sequence[ExamAnswer], run: 
         "engine": {"name": run.card.name, "version": run.card.version, "sha256": run.card.sha256},
         "backend": run.backend,
         "source": run.source,
+        "drawn": run.drawn or None,
         "took_s": round(run.took_s, 1),
         "images_a_second": round(len(answered) / run.took_s, 1) if run.took_s > 0 else None,
         "rows": len(images),
@@ -76,7 +79,7 @@ def summary_of(images: Sequence[ImageAnswer], exams: Sequence[ExamAnswer], run: 
         "images": _images(answered, points.review, points.early_single),
         "exams": _exams(exams),
         "place": _place(answered),
-        "early": _early(exams),
+        "early": early_figures(exams) | {"shares_seen": shares_seen(exams)},
         "predictive": _predictive(exams),
         "subgroups": subgroups(images, exams),
         "worst": worst(images),
@@ -218,24 +221,6 @@ def _place(answered: Sequence[ImageAnswer]) -> dict[str, Any]:
         }
     dice = sorted(one.dice for one in answered if one.dice is not None)
     return found | {"dice": {"n": len(dice), "median": dice[len(dice) // 2] if dice else None}}
-
-
-def _early(exams: Sequence[ExamAnswer]) -> dict[str, Any]:
-    """Slices are taken to land from the foot, or as DICOM says that they were acquired."""
-    bleeding = [one for one in exams if one.truth[_ANY]]
-    free = [one for one in exams if one.truth[_ANY] is False]
-    seen = sorted(one.early_after / one.early_of for one in bleeding if one.early_after is not None)
-    before_last = sum(one.early_after is not None and one.early_after < one.early_of for one in bleeding)
-    false = sum(one.early_after is not None for one in free)
-    bound = at_most(false, len(free))
-    return {
-        "fired_before_last": asdict(wilson(before_last, len(bleeding))),
-        "share_seen_median": seen[len(seen) // 2] if seen else None,
-        "shares_seen": seen,
-        "false": asdict(wilson(false, len(free))),
-        "false_per_1000": 1000 * false / len(free) if free else None,
-        "false_per_1000_at_most": None if bound is None else 1000 * bound,
-    }
 
 
 def _predictive(exams: Sequence[ExamAnswer]) -> list[dict[str, Any]]:

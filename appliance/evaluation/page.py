@@ -10,7 +10,7 @@ from markupsafe import Markup
 from appliance.core.words import KINDS, LABELS
 from appliance.evaluation.drawings import calibration, forest, roc, steps
 from appliance.evaluation.sheet import Tile
-from appliance.evaluation.table import area_said, bound_said, place_lines, share_said
+from appliance.evaluation.table import area_said, bound_said, false_early_said, place_lines, share_said
 
 _HERE: Final = Path(__file__).parent
 
@@ -34,6 +34,7 @@ def page_of(summary: Mapping[str, Any], sheet: Mapping[str, Sequence[Tile]]) -> 
         area_said=area_said,
         bound_said=bound_said,
         share_said=share_said,
+        false_early_said=false_early_said,
         lines=[line for line in place_lines(summary) if not line.startswith("Expected")],
         drawings=[(said, Markup(one)) for said, one in _drawings(summary)],
         subgroup_drawing=Markup(_subgroups(summary)),

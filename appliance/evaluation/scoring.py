@@ -1,10 +1,11 @@
-"""An engine over the rows of a manifest: each picture and each exam read by the code that reads live."""
+"""An engine over rows that say what is known of pictures: each picture and each exam read by the code that reads live."""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.core.errors import Fault
 from appliance.core.ledger import SliceRow
@@ -12,7 +13,7 @@ from appliance.core.slices import SliceScore
 from appliance.evaluation.answers import ExamAnswer, ImageAnswer, Truth
 from appliance.evaluation.figures import overlap
 from appliance.evaluation.manifest import Row
-from appliance.evaluation.marks import hot_pixels, place_of
+from appliance.evaluation.marks import blood_pixels, place_of
 from appliance.evaluation.opened import FileReader, Unread
 from appliance.evaluation.read_exams import ReadExam
 from appliance.evaluation.stacks import Picture, Unit, read_unit
@@ -20,6 +21,9 @@ from appliance.evaluation.whole_exam import best_right, not_read, read_exam_of
 from appliance.imaging.plain_pictures import BadPicture
 from appliance.inference.loading import LoadedEngine
 from appliance.reading.slice_reader import read_slice
+
+Masks = Callable[[Row, tuple[int, ...]], NDArray[np.bool_] | None]
+"""What is marked in the picture of a row, of this shape; None where nothing is. BadPicture if it is no mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +52,22 @@ def score_unit(
     unit: Unit, engine: LoadedEngine, files: FileReader, tell: Callable[[int], None] = lambda _: None
 ) -> UnitAnswers:
     """Reads every picture of a unit, and the exams in it. A bad row costs itself alone."""
+    return score_pictures(unit, read_unit(unit, files), files.mask, engine, tell)
+
+
+def score_pictures(
+    unit: Unit,
+    pictures: Sequence[Picture | Unread],
+    masks: Masks,
+    engine: LoadedEngine,
+    tell: Callable[[int], None] = lambda _: None,
+) -> UnitAnswers:
+    """The same of pictures that are at hand, in the order of the unit's rows."""
     by_row: dict[int, list[_Scored]] = {row.number: [] for row in unit.rows}
-    for place, picture in enumerate(read_unit(unit, files)):
+    for place, picture in enumerate(pictures):
         own = by_row[picture.row.number]
         tell(0 if own else 1)
-        own.append(_scored(picture, place, engine, files))
+        own.append(_scored(picture, place, engine, masks))
     images = tuple(_strongest(own) for own in by_row.values())
     if unit.is_exam:
         return UnitAnswers(images=images, read=(_exam(unit.rows, by_row, engine, unit.rows[0].stack),))
@@ -60,7 +75,7 @@ def score_unit(
     return UnitAnswers(images=images, read=tuple(_exam([row], by_row, engine, row.path) for row in volumes))
 
 
-def _scored(picture: Picture | Unread, place: int, engine: LoadedEngine, files: FileReader) -> _Scored:
+def _scored(picture: Picture | Unread, place: int, engine: LoadedEngine, masks: Masks) -> _Scored:
     if isinstance(picture, Unread):
         return _Scored(picture=picture, row=None, answer=_unanswered(picture.row, picture.why))
     row = _as_slice(picture, place)
@@ -68,7 +83,7 @@ def _scored(picture: Picture | Unread, place: int, engine: LoadedEngine, files: 
         score = read_slice(engine, picture.hu, picture.geometry)
     except Fault as fault:
         return _Scored(picture=picture, row=row, answer=_unanswered(picture.row, str(fault)))
-    return _Scored(picture=picture, row=replace(row, score=score, ms=score.ms), answer=_answer(picture, score, files))
+    return _Scored(picture=picture, row=replace(row, score=score, ms=score.ms), answer=_answer(picture, score, masks))
 
 
 def _strongest(own: Sequence[_Scored]) -> ImageAnswer:
@@ -134,11 +149,11 @@ def _as_slice(picture: Picture, place: int) -> SliceRow:
     )
 
 
-def _answer(picture: Picture, score: SliceScore, files: FileReader) -> ImageAnswer:
+def _answer(picture: Picture, score: SliceScore, masks: Masks) -> ImageAnswer:
     row = picture.row
     mask_error, mask = "", None
     try:
-        mask = files.mask(row, picture.hu.shape)
+        mask = masks(row, picture.hu.shape)
     except BadPicture as bad:
         mask_error = str(bad)
     peak_xy = None if score.peak_rc is None else picture.stored(score.peak_rc)
@@ -147,7 +162,7 @@ def _answer(picture: Picture, score: SliceScore, files: FileReader) -> ImageAnsw
         mask_error=mask_error,
         probabilities=score.probabilities,
         peak_xy=peak_xy,
-        dice=None if mask is None else overlap(hot_pixels(picture, score), mask),
+        dice=None if mask is None else overlap(blood_pixels(picture, score), mask),
         place=place_of(picture, score, mask, peak_xy),
         has_brain=score.has_brain,
     )

@@ -1,4 +1,7 @@
-"""Where labelled pictures come from: a manifest, or a folder of DICOM studies. Both give answers, and pictures again."""
+"""Where labelled pictures come from: a manifest, a folder of DICOM studies, or patients that are drawn (`drawn_patients`).
+
+All give answers, and pictures again.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +20,7 @@ Tell = Callable[[int], None]
 
 
 class Source(Protocol):
-    """A set that an engine is held against. `size`: how many pictures are to be read, for the bar."""
+    """A set that an engine is held against. `size`: how many pictures (of drawn patients: exams) are to be read, for the bar."""
 
     @property
     def size(self) -> int: ...

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from appliance.core.words import LABELS, Label
 from appliance.evaluation.answers import ExamAnswer, ImageAnswer, owner
+from appliance.evaluation.early import early_figures
 from appliance.evaluation.figures import Share, area, wilson
 
 MOST_VALUES: Final = 12
@@ -21,6 +22,7 @@ CUTS: Final = {
     "age": ((18.0, "below 18"), (66.0, "18 to 65"), (float("inf"), "above 65")),
     "thickness": ((2.0, "below 2 mm"), (4.0, "2 to below 4 mm"), (float("inf"), "4 mm and more")),
     "thickness_mm": ((2.0, "below 2 mm"), (4.0, "2 to below 4 mm"), (float("inf"), "4 mm and more")),
+    "volume_ml": ((5.0, "below 5 mL"), (15.0, "5 to below 15 mL"), (float("inf"), "15 mL and more")),
 }
 """Columns of numbers that have parts of their own: up to, and what the part is called."""
 
@@ -62,6 +64,7 @@ def _exam_row(column: str, value: str, exams: Sequence[ExamAnswer]) -> dict[str,
     return _row(column, value, "exams", known) | {
         "sensitivity_review": asdict(_flagged(known, bleeding=True)),
         "specificity_review": asdict(_passed(known)),
+        "early": early_figures(known),
     }
 
 

@@ -16,12 +16,17 @@ def show(summary: Mapping[str, Any], console: Console) -> None:
     engine = summary["engine"]
     _say(console, f"Engine {engine['name']} {engine['version']} ({engine['sha256'][:12]}), {summary['backend']}")
     _say(console, f"{summary['rows']} rows, {summary['patients']} patients, {summary['images_a_second']} pictures/s")
+    if summary["drawn"]:
+        _say(console, summary["drawn"])
     for why, count in summary["not_answered"].items():
         _say(console, f"NOT ANSWERED: {count} rows: {why}")
     console.print(areas(summary))
     if summary["exams"]["n"]:
         console.print(_points(summary))
         console.print(_outcomes(summary))
+    parts = [one for one in summary["subgroups"] if one["of"] == "exams"]
+    if parts:
+        console.print(_parts(parts))
     for line in place_lines(summary):
         _say(console, line)
     _say(console, "In brackets 95 % intervals, of AUC by patient; false alarms at most: with 95 % certainty.")
@@ -55,6 +60,19 @@ def _outcomes(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def _parts(parts: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("Part", "exams +/-", "AUC", "early, before the last slice", "early, without a bleed")
+    for one in parts:
+        table.add_row(
+            f"{one['column']}: {one['value']}",
+            f"{one['bleeding']}/{one['bleed_free']}",
+            area_said(one["auc"]),
+            share_said(one["early"]["fired_before_last"]),
+            false_early_said(one["early"]),
+        )
+    return table
+
+
 def place_lines(summary: Mapping[str, Any]) -> list[str]:
     """Peaks in masks and boxes, Dice, best slices, kinds, early alerts, calibration: those of which something is known."""
     place, exams, images, early = (summary[name] for name in ("place", "exams", "images", "early"))
@@ -71,7 +89,9 @@ def place_lines(summary: Mapping[str, Any]) -> list[str]:
     )
     lines = [f"{said}: {share_said(share)}" for said, share in shares if share["n"]]
     if dice["n"]:
-        lines.append(f"Dice of the heat at one half with the mask, median of {dice['n']}: {dice['median']:.2f}")
+        lines.append(
+            f"Dice of what is hot and as dense as blood with the mask, median of {dice['n']}: {dice['median']:.2f}"
+        )
     if images["calibration"]["error"] is not None:
         lines.append(f"Expected calibration error of pictures: {images['calibration']['error']:.3f}")
     return lines
@@ -101,6 +121,14 @@ def bound_said(point: Mapping[str, Any]) -> str:
         return "-"
     said = f"{point['false_positives']} of {point['negatives']}, at most {100 * point['false_share_at_most']:.1f} %"
     return said if point["proven_at_most"] is not None else f"{said}: not certified"
+
+
+def false_early_said(early: Mapping[str, Any]) -> str:
+    """1 of 236, at most 2.0 %"""
+    false = early["false"]
+    if not false["n"]:
+        return "-"
+    return f"{false['hits']} of {false['n']}, at most {early['false_per_1000_at_most'] / 10:.1f} %"
 
 
 def _short(value: float) -> str:

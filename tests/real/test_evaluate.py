@@ -540,7 +540,7 @@ def test_what_cannot_start_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "labels.csv").write_text("study,any\n,1\n")
     for wish, said in (
-        (Wish(engine=ENGINE), "either --manifest"),
+        (Wish(engine=ENGINE), "Name one of --manifest"),
         (Wish(engine=ENGINE, manifest=tmp_path / "none.csv"), "cannot be read"),
         (Wish(engine=ENGINE, manifest=tmp_path / "rows.csv"), "lacks the column 'path'"),
         (Wish(engine=ENGINE, manifest=tmp_path / "twice.csv"), "names a column twice"),
