@@ -350,6 +350,8 @@ def check(config: Path) -> None:
               help="The engine folder to write.")  # fmt: skip
 @click.option("--from", "start", type=click.Path(path_type=Path), default=None, metavar="ENGINE_DIR",
               help="Train this engine further.")  # fmt: skip
+@click.option("--beside", type=click.Path(path_type=Path), default=None, metavar="ENGINE_DIR",
+              help="Let this engine's network answer too: the mean of both. It learns nothing more.")  # fmt: skip
 @click.option("--data", "places", multiple=True, metavar="NAME=PLACE", callback=named_places,
               help="Where a source of the recipe lies; once for each.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), default=None, metavar="FOLDER",

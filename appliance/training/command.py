@@ -31,12 +31,13 @@ from appliance.training.card import write_card
 from appliance.training.curves import write_curves
 from appliance.training.export import export_onnx, write_golden, write_manifest
 from appliance.training.filling import Pools, fill, size_of
-from appliance.training.folding import network_of
+from appliance.training.folding import beside_of, network_of, second_of
 from appliance.training.held_out import write_held_out
 from appliance.training.loop import Trainer
 from appliance.training.network import SliceNetwork
 from appliance.training.networks import build_network
 from appliance.training.opening import Opening, open_sources
+from appliance.training.pair import Beside, PairNet, spec_of
 from appliance.training.picture import INPUT
 from appliance.training.progress import bar
 from appliance.training.recipe import PIXEL_KINDS, BadRecipe, Recipe, read_recipe
@@ -57,7 +58,8 @@ SETTLING_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What was asked for. `places`: where the sources of the recipe lie, by name; `start`: an engine to train further.
+    """What was asked for. `places`: where the sources of the recipe lie, by name; `start`: an engine to train further;
+    `beside`: one whose network answers too, and learns nothing. Of a pair that is trained further the second stays.
 
     Cache and checkpoint lie in `work` (`out`/work when None); a run that was cut off goes on from them.
     """
@@ -67,6 +69,7 @@ class Wish:
     work: Path | None = None
     version: str = "0.1.0"
     start: Path | None = None
+    beside: Path | None = None
     places: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -82,6 +85,7 @@ def train(wish: Wish) -> None:
     torch.set_num_threads(recipe.schedule.threads)
     torch.manual_seed(recipe.seed)
     network = _first_network(recipe, start, wish)
+    beside = _network_beside(start, wish)
     opening = open_sources(recipe, wish.places, _tell)
     work.mkdir(parents=True, exist_ok=True, mode=0o700)  # it will hold pictures of patients
     refuse_other_data(work, opening)
@@ -89,22 +93,29 @@ def train(wish: Wish) -> None:
         pools = fill(recipe, opening, work / "cache", made, _tell)
     trained = _trained(network, pools, recipe, wish.places, work, is_started=_is_started(recipe, start))
     write_held_out(recipe, opening, wish.places, work)
-    trained_on = owed(start.trained_on if start else (), _owed_now(recipe, pools, opening, is_fresh=start is None))
-    finish(trained, recipe, opening, wish, trained_on)
+    before = (*(start.trained_on if start else ()), *(beside.trained_on if beside else ()))
+    trained_on = owed(before, _owed_now(recipe, pools, opening, is_fresh=start is None))
+    finish(trained, recipe, opening, wish, trained_on, beside)
     write_curves(work / "log.jsonl", wish.out / "curves.csv")
     if wish.recipe.resolve() != (wish.out / "recipe.toml").resolve():
         shutil.copyfile(wish.recipe, wish.out / "recipe.toml")
 
 
 def finish(
-    network: SliceNetwork, recipe: Recipe, opening: Opening, wish: Wish, trained_on: tuple[TrainedOn, ...] = ()
+    network: SliceNetwork,
+    recipe: Recipe,
+    opening: Opening,
+    wish: Wish,
+    trained_on: tuple[TrainedOn, ...] = (),
+    beside: Beside | None = None,
 ) -> Calibration:
-    """Export a network, calibrate it on exams that trained nothing, and write the engine folder."""
+    """Export a network, with the one beside it, calibrate it on exams that trained nothing, and write the engine folder."""
     out = wish.out
     out.mkdir(parents=True, exist_ok=True)
-    export_onnx(network, out / "model.onnx")
-    write_golden(out / "model.onnx", out / "golden.npz", golden_crops())
-    write_manifest(out, NEUTRAL, wish.version, trained_on)
+    spec = spec_of(beside)
+    export_onnx(PairNet(network, beside) if beside else network, out / "model.onnx", spec)
+    write_golden(out / "model.onnx", out / "golden.npz", golden_crops(), spec)
+    write_manifest(out, NEUTRAL, wish.version, trained_on, spec)
     plan, held_out = recipe.calibration, list(opening.held_out.values())
     with bar("calibrating", plan.exams + sum(source.size for source in held_out), "exams") as advance:
         scores = check(out, plan.exams, CALIBRATION_SEED, lambda: advance(1))
@@ -116,7 +127,7 @@ def finish(
     rule = fit_rule(scores)
     aggregator = learned_aggregator(engine, recipe, opening, rule, wish.work or out / "work", _tell)
     calibration = set_points(scores, replace(rule, aggregator=aggregator), plan.least_critical, plan.least_review)
-    write_manifest(out, calibration, wish.version, trained_on)
+    write_manifest(out, calibration, wish.version, trained_on, spec)
     if not write_card(out / "MODEL_CARD.md", trained_on, points_of(scores, calibration)):
         _tell("MODEL_CARD.md is left as it is. It must name what the engine was trained on: see manifest.toml.")
     return calibration
@@ -139,6 +150,13 @@ def _first_network(recipe: Recipe, start: EngineFiles | None, wish: Wish) -> Sli
     if start is None:
         return build_network(recipe.network)
     return network_of(start, recipe.network.kind, f"The engine in {wish.start}")
+
+
+def _network_beside(start: EngineFiles | None, wish: Wish) -> Beside | None:
+    """The network that answers too: the one that was named, else the second of a pair that is trained further."""
+    if wish.beside is not None:
+        return beside_of(read_engine(wish.beside), f"The engine in {wish.beside}")
+    return second_of(start, f"The engine in {wish.start}") if start else None
 
 
 def _is_started(recipe: Recipe, start: EngineFiles | None) -> bool:

@@ -11,7 +11,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from appliance.core.engine import TrainedOn
+from appliance.core.engine import InputSpec, TrainedOn
 from appliance.core.slices import HEAT_SIZE
 from appliance.core.words import LABELS
 from appliance.evaluation.calibration import Calibration
@@ -27,13 +27,13 @@ OPSET = 17
 LOGIT_TOLERANCE = 0.02
 
 
-def export_onnx(network: SliceNetwork, path: Path) -> None:
+def export_onnx(network: SliceNetwork, path: Path, spec: InputSpec = INPUT) -> None:
     """Write the network as FP32 ONNX of plain operators, batch 1, weights by their names: they can be read back."""
     torch.onnx.export(
         folded(network.cpu()),
-        (torch.zeros(1, len(INPUT.windows), INPUT.size, INPUT.size),),
+        (torch.zeros(1, len(spec.windows), spec.size, spec.size),),
         str(path),
-        input_names=[INPUT.name],
+        input_names=[spec.name],
         output_names=["logits", "embedding", "heat"],
         opset_version=OPSET,
         do_constant_folding=True,
@@ -44,28 +44,34 @@ def export_onnx(network: SliceNetwork, path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def write_golden(model: Path, golden: Path, crops: NDArray[np.int16]) -> None:
+def write_golden(model: Path, golden: Path, crops: NDArray[np.int16], spec: InputSpec = INPUT) -> None:
     """Keep head's boxes (int16 HU, n x 224 x 224) and the FP32 answers that the model gave on them."""
     session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     logits, heat = [], []
     for crop in crops:
-        image = apply_windows(crop.astype(np.float32), INPUT)[None]
-        answers = session.run(["logits", "heat"], {INPUT.name: image})
+        image = apply_windows(crop.astype(np.float32), spec)[None]
+        answers = session.run(["logits", "heat"], {spec.name: image})
         logits.append(answers[0][0])
         heat.append(answers[1][0].sum(axis=(1, 2)))
     np.savez_compressed(
         golden,
         hu=crops,
-        pixel_mm=np.float64(INPUT.spacing_mm),
+        pixel_mm=np.float64(spec.spacing_mm),
         logits=np.array(logits, dtype=np.float32),
         heat_sums=np.array(heat, dtype=np.float32),
     )
 
 
-def write_manifest(folder: Path, calibration: Calibration, version: str, trained_on: Sequence[TrainedOn] = ()) -> None:
+def write_manifest(
+    folder: Path,
+    calibration: Calibration,
+    version: str,
+    trained_on: Sequence[TrainedOn] = (),
+    spec: InputSpec = INPUT,
+) -> None:
     """Write manifest.toml beside model.onnx and golden.npz, with their hashes and what is owed for the weights."""
     c = calibration
-    windows = ", ".join(f"{{ center = {w.center:g}, width = {w.width:g} }}" for w in INPUT.windows)
+    windows = ", ".join(f"{{ center = {w.center:g}, width = {w.width:g} }}" for w in spec.windows)
     hashes = "\n".join(
         f'"{name}" = "{hashlib.sha256((folder / name).read_bytes()).hexdigest()}"'
         for name in ("model.onnx", "golden.npz", *_write_aggregator(folder, c))
@@ -82,9 +88,9 @@ opset = {OPSET}
 labels = [{", ".join(f'"{label}"' for label in LABELS)}]
 
 [input]
-name = "{INPUT.name}"
-shape = [1, {len(INPUT.windows)}, {INPUT.size}, {INPUT.size}]
-spacing_mm = {INPUT.spacing_mm}
+name = "{spec.name}"
+shape = [1, {len(spec.windows)}, {spec.size}, {spec.size}]
+spacing_mm = {spec.spacing_mm}
 windows = [{windows}]
 
 [outputs]

@@ -7,12 +7,12 @@ from appliance.training.network import PlainNet, SliceNetwork
 from appliance.training.pretrained import start_from_imagenet
 from appliance.training.recipe import NetworkPlan
 
-_KINDS = {"lite0": Lite0Net, "plain": PlainNet}
+KINDS = {"lite0": Lite0Net, "plain": PlainNet}
 
 
 def build_network(plan: NetworkPlan) -> SliceNetwork:
     """The network of a recipe; random weights come from torch's generator. Raises CannotStart without ImageNet's."""
-    network = _KINDS[plan.kind]()
+    network = KINDS[plan.kind]()
     if plan.start == "imagenet":
         start_from_imagenet(network)
     return network

@@ -166,7 +166,11 @@ class TestBuild:
         record = json.loads((tmp_path / "record").read_text())
         assert (record["network_flags"], record["flags"], record["preview"]) == (network_flags, flags, preview)
         kept = set(record["fp32_layers"])
-        assert kept == set() if version != "8.6.0" else {"/stem/stem.0/Conv", "/heat/Conv", "/embed/Gemm", "/Resize", "/Exp"} <= kept
+        assert (
+            kept == set()
+            if version != "8.6.0"
+            else {"/stem/stem.0/Conv", "/heat/Conv", "/embed/Gemm", "/Resize", "/Exp"} <= kept
+        )
         assert "/smooth/smooth.0/Conv" not in kept
 
     @pytest.mark.parametrize("version", ["8.6.0", "11.4.0.106"])
