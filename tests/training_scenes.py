@@ -26,6 +26,31 @@ kind = "synthetic"
 heads = 4
 """
 
+PASTED = """
+[network]
+kind = "plain"
+[[source]]
+name = "ours"
+kind = "pictures"
+licence = "own"
+attribution = "us"
+folds = 3
+hold_out = 1
+[[source]]
+name = "pasted"
+kind = "pasted"
+hosts = ["ours"]
+exams = 12
+[batch]
+size = 6
+real_bleeds = 1
+pasted = 2
+twins = 1
+[schedule]
+steps = 4
+"""
+"""Pictures with a fold held out, and bleeds pasted into the others."""
+
 
 @cache
 def small_head(seed: int) -> PhantomExam:

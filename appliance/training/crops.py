@@ -123,6 +123,7 @@ def _source_cells(exam: SourceExam, index: int, anatomy: Anatomy, *, cut_boxes: 
     if exam.masks is not None and marked:
         cells[..., 0] = _shares(exam.masks[index] / np.float32(255), exam.pixel_mm, anatomy)
     elif exam.boxes[index]:
+        # Bone and scalp are no blood, however swollen and however rough the box.
         room = _inside(anatomy, exam.hu.shape[1:]) if cut_boxes else np.ones(exam.hu.shape[1:], np.bool_)
         cells[..., 0] = _box_cells(exam, index, anatomy, room)
     return cells
@@ -138,7 +139,6 @@ def _box_cells(exam: SourceExam, index: int, anatomy: Anatomy, room: NDArray[np.
         core |= away <= 1.0
         ring |= away <= RING**2
     blood = _shares((core & room).astype(np.float32), exam.pixel_mm, anatomy) >= MOSTLY * WHOLE
-    # Bone and scalp are no blood, however swollen and however rough the box.
     near = _shares(room.astype(np.float32), exam.pixel_mm, anatomy) > 0
     doubtful = (_shares(ring.astype(np.float32), exam.pixel_mm, anatomy) > 0) & near
     return np.where(blood, WHOLE, np.where(doubtful, UNKNOWN, 0)).astype(np.uint8)

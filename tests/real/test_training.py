@@ -19,10 +19,8 @@ pytest.importorskip("onnxscript", reason="onnxscript is not installed: the train
 from appliance.training.averaging import settle_batch_norm  # noqa: E402
 from appliance.training.batches import Batches  # noqa: E402
 from appliance.training.cache import Slices  # noqa: E402
-from appliance.training.calibrate import NEUTRAL  # noqa: E402
 from appliance.training.command import Wish, train  # noqa: E402
 from appliance.training.crops import phantom_slices  # noqa: E402
-from appliance.training.export import export_onnx, write_golden, write_manifest  # noqa: E402
 from appliance.training.filling import Pools  # noqa: E402
 from appliance.training.folding import network_of  # noqa: E402
 from appliance.training.hard import logits_of  # noqa: E402
@@ -37,6 +35,7 @@ from appliance.training.rounds import Rounds  # noqa: E402
 from appliance.training.selfcheck import check, figures  # noqa: E402
 from appliance.training.stopping import Stopper, patients_left_out  # noqa: E402
 from tests.real.appliance import ENGINE  # noqa: E402
+from tests.training_engines import write_engine  # noqa: E402
 from tests.training_scenes import BLEEDS, SCANNER, plain_recipe, recipe_of, small_head, write_pictures  # noqa: E402
 
 SMOKE = """\
@@ -289,13 +288,6 @@ def test_a_network_takes_smaller_pictures_and_can_be_read_back_from_its_engine(k
     backend.close()
     with pytest.raises(CannotStart, match="kind"):
         network_of(engine, "lite0" if kind == "plain" else "plain", "it")
-
-
-def write_engine(network: SliceNetwork, folder: Path) -> None:
-    folder.mkdir()
-    export_onnx(network, folder / "model.onnx")
-    write_golden(folder / "model.onnx", folder / "golden.npz", np.zeros((1, 224, 224), np.int16))
-    write_manifest(folder, NEUTRAL, "0.0.1")
 
 
 def test_a_map_decides_by_its_clearest_patch() -> None:

@@ -1,6 +1,5 @@
 """Two networks that answer as one: the mean of both, told apart again when the engine is trained further."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,20 +9,19 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
-from appliance.core.engine import InputSpec, TrainedOn, Window  # noqa: E402
+from appliance.core.engine import TrainedOn, Window  # noqa: E402
 from appliance.core.errors import CannotStart  # noqa: E402
 from appliance.inference.loading import load_engine  # noqa: E402
 from appliance.inference.manifest import read_engine  # noqa: E402
 from appliance.inference.windows import apply_windows  # noqa: E402
-from appliance.training.calibrate import NEUTRAL  # noqa: E402
 from appliance.training.command import Wish, train  # noqa: E402
-from appliance.training.export import export_onnx, write_golden, write_manifest  # noqa: E402
 from appliance.training.folding import beside_of, network_of, second_of  # noqa: E402
 from appliance.training.network import SliceNetwork  # noqa: E402
 from appliance.training.networks import build_network  # noqa: E402
 from appliance.training.pair import PairNet, spec_of  # noqa: E402
 from appliance.training.picture import INPUT  # noqa: E402
 from appliance.training.recipe import NetworkPlan  # noqa: E402
+from tests.training_engines import write_engine  # noqa: E402
 
 BONE = Window(center=600, width=2800)
 OTHER_WINDOWS = (INPUT.windows[0], BONE, INPUT.windows[2])
@@ -56,23 +54,15 @@ def trained(kind: str, seed: int) -> SliceNetwork:
     return network.eval()
 
 
-def written(network: SliceNetwork, folder: Path, spec: InputSpec = INPUT, trained_on: Sequence[TrainedOn] = ()) -> Path:
-    folder.mkdir()
-    export_onnx(network, folder / "model.onnx", spec)
-    write_golden(folder / "model.onnx", folder / "golden.npz", np.zeros((1, 224, 224), np.int16), spec)
-    write_manifest(folder, NEUTRAL, "0.0.1", trained_on, spec)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An engine of its own, one that looks through other windows, and the pair of both."""
     place = tmp_path_factory.mktemp("engines")
     first, other = trained("lite0", 1), trained("plain", 2)
-    alone = written(first, place / "alone")
-    beside = written(other, place / "beside", replace(INPUT, windows=OTHER_WINDOWS), (OWES,))
+    alone = write_engine(first, place / "alone")
+    beside = write_engine(other, place / "beside", replace(INPUT, windows=OTHER_WINDOWS), (OWES,))
     found = beside_of(read_engine(beside), "it")
-    pair = written(PairNet(first, found), place / "pair", spec_of(found), found.trained_on)
+    pair = write_engine(PairNet(first, found), place / "pair", spec_of(found), found.trained_on)
     return {"alone": alone, "beside": beside, "pair": pair}
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from appliance.exams.head_ct.anatomy import find_anatomy
 from appliance.phantoms.exam import HELD_OUT_SEED
 from tests.phantom_maps import head_labels, write_nifti
-from tests.training_scenes import plain_recipe, recipe_of, small_head, write_pictures
+from tests.training_scenes import PASTED, plain_recipe, recipe_of, small_head, write_pictures
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the training extra adds it")
 
@@ -264,31 +264,6 @@ def test_patients_left_out_are_in_no_batch_and_hard_slices_in_many(heads: Slices
     assert crop.shape == (1, 3, 224, 224)
     picked = [indices for number in range(20) for _, indices in batches._picks(np.random.default_rng(number))[-1:]]
     assert np.mean(np.concatenate(picked) == drawn.free[0]) > 0.3
-
-
-PASTED = """
-[network]
-kind = "plain"
-[[source]]
-name = "ours"
-kind = "pictures"
-licence = "own"
-attribution = "us"
-folds = 3
-hold_out = 1
-[[source]]
-name = "pasted"
-kind = "pasted"
-hosts = ["ours"]
-exams = 12
-[batch]
-size = 6
-real_bleeds = 1
-pasted = 2
-twins = 1
-[schedule]
-steps = 4
-"""
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from appliance.evaluation.command import Wish as EvaluateWish
 from appliance.evaluation.command import run_evaluate
 from appliance.phantoms.pasting.mimics import MIMIC_NAMES
 from tests.real.appliance import ENGINE
-from tests.training_scenes import recipe_of, small_head, write_pictures
+from tests.training_scenes import PASTED, recipe_of, small_head, write_pictures
 
 pytest.importorskip("torch", reason="torch is not installed: the training extra adds it")
 
@@ -21,30 +21,7 @@ from appliance.training.held_out import write_held_out
 from appliance.training.opening import Opening, open_sources
 from appliance.training.recipe import BadRecipe, Recipe
 
-TEXT = """
-[network]
-kind = "plain"
-[[source]]
-name = "ours"
-kind = "pictures"
-licence = "own"
-attribution = "us"
-folds = 3
-hold_out = 1
-[[source]]
-name = "pasted"
-kind = "pasted"
-hosts = ["ours"]
-exams = 12
-mimic_share = 1.0
-[batch]
-size = 6
-real_bleeds = 1
-pasted = 2
-twins = 1
-[schedule]
-steps = 4
-"""
+TEXT = PASTED.replace("exams = 12", "exams = 12\nmimic_share = 1.0")
 ALL = ", ".join(f'"{name}"' for name in MIMIC_NAMES)
 
 
