@@ -20,7 +20,7 @@ from appliance.imaging.nifti import Volume, is_nifti, read_nifti
 from appliance.imaging.plain_pictures import BadPicture
 from appliance.phantoms.fields import Field
 from appliance.phantoms.grid import Point
-from appliance.phantoms.label_numbers import Tissue, read_table, tissues_of
+from appliance.phantoms.label_numbers import HOLLOW, Tissue, read_table, tissues_of
 from appliance.phantoms.map_surfaces import (
     box_of,
     brain_mask,
@@ -110,7 +110,7 @@ def measure(name: str, tissue: NDArray[np.uint8], side: NDArray[np.int8]) -> Lab
     tent, leaf = tentorium(tissue, origin)
     skin = skull_hull(tissue, outer, has_skull=has_skull)
     box = box_of(inside > -2.0, 3)
-    hollow = np.isin(tissue, (Tissue.VENTRICLE, Tissue.PLEXUS, Tissue.THIRD))
+    hollow = np.isin(tissue, HOLLOW)
     falx_at, falx_reach = falx_sheet(tissue, side, inside, tent)
     return LabelMap(
         name=name,

@@ -45,11 +45,12 @@ class Tissue(IntEnum):
     CEREBELLUM = 20
     CEREBELLUM_WHITE = 21
     THIRD = 22  # third ventricle, which the pineal gland lies behind
+    FOURTH = 23  # fourth ventricle, under the tentorium
 
 
 BRAIN = range(Tissue.CORTEX, Tissue.CEREBELLUM_WHITE + 1)
 CEREBRUM = (Tissue.CORTEX, Tissue.WHITE, Tissue.LESION, Tissue.DEEP, Tissue.PALLIDUM, Tissue.THALAMUS, Tissue.MEDIAL)
-HOLLOW = (Tissue.VENTRICLE, Tissue.PLEXUS, Tissue.THIRD)
+HOLLOW = (Tissue.VENTRICLE, Tissue.PLEXUS, Tissue.THIRD, Tissue.FOURTH)
 
 _NUMBERS: dict[Tissue, tuple[int, ...]] = {
     Tissue.SKIN: (511,),
@@ -59,8 +60,9 @@ _NUMBERS: dict[Tissue, tuple[int, ...]] = {
     Tissue.CORD: (512,),
     Tissue.BONE: (515, 516, 165),
     Tissue.CSF: (24, 122, 257),
-    Tissue.VENTRICLE: (4, 5, 15, 43, 44, 72, 221),
+    Tissue.VENTRICLE: (4, 5, 43, 44, 72, 221),
     Tissue.THIRD: (14,),
+    Tissue.FOURTH: (15,),
     Tissue.PLEXUS: (31, 63, 136, 137, 163, 164),
     Tissue.VEIN: (514, 262),
     Tissue.ARTERY: (502, 30, 62),

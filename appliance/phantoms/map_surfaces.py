@@ -105,7 +105,7 @@ def tentorium(tissue: NDArray[np.uint8], origin: Point) -> tuple[Field, Field]:
     """
     small = tissue[::2, ::2, ::2]
     above = np.isin(small, (*CEREBRUM, Tissue.VENTRICLE, Tissue.PLEXUS))
-    below = np.isin(small, (Tissue.CEREBELLUM, Tissue.CEREBELLUM_WHITE))
+    below = np.isin(small, (Tissue.CEREBELLUM, Tissue.CEREBELLUM_WHITE, Tissue.FOURTH))
     over = _signed(above)
     under = _signed(below)
     height = ndimage.gaussian_filter(0.5 * (over - under), 1.0)
@@ -145,7 +145,7 @@ def falx_sheet(tissue: NDArray[np.uint8], side: NDArray[np.int8], inside: Field,
     column = np.clip(np.rint(at), 0, x.size - 1).astype(np.int64)[:, :, None]
     within = np.take_along_axis(inside, column, axis=2)[:, :, 0]
     above_tent = np.take_along_axis(tent, column, axis=2)[:, :, 0]
-    flesh = np.isin(tissue, (Tissue.WHITE, Tissue.THIRD, Tissue.THALAMUS, Tissue.STEM, Tissue.MEDIAL, Tissue.VENTRICLE))
+    flesh = np.isin(tissue, (*HOLLOW, Tissue.WHITE, Tissue.THALAMUS, Tissue.STEM, Tissue.MEDIAL))
     nearby = [np.take_along_axis(flesh, np.clip(column + k, 0, x.size - 1), axis=2)[:, :, 0] for k in (-1, 0, 1)]
     core = ndimage.binary_opening(nearby[0] & nearby[1] & nearby[2], iterations=2)
     if not core.any():

@@ -24,7 +24,8 @@ MARGIN = 0.5
 SINGLE_MARGIN = 1.5
 BELOW_CRITICAL = 0.5  # in logits: so far at least REVIEW lies below CRITICAL, if the recipe leaves the room
 SMOOTHINGS_MM = (3.0, 2.0, 4.0, 5.0)
-SHARPNESSES = (1.0, 0.5, 2.0)
+SHARPNESSES = (2.0, 1.0, 0.5)
+"""Where ranking says nothing: 2. With less, many slices of nothing add up, and a head without a bleed reads .6 of an exam."""
 GAIN = 0.002
 """A smaller gain in AUC is chance: the first rule in the list stands."""
 

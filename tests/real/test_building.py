@@ -72,6 +72,11 @@ def types_of(model: Any) -> dict[str, int]:
     return values | {one.name: one.data_type for one in graph.initializer}
 
 
+def input_shape(files: EngineFiles) -> tuple[int, int, int]:
+    picture = files.card.input
+    return (len(picture.windows), picture.size, picture.size)
+
+
 def session_of(model: Any) -> Any:
     return ort.InferenceSession(model.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"])
 
@@ -92,7 +97,9 @@ class TestGraphs:
             floats = {types[name] for name in (*node.input, *node.output) if types.get(name) in (FLOAT, HALF)}
             kept = node.name in beginning | ends or node.op_type == "Resize"
             assert floats == {FLOAT if kept else HALF}, node.name
-        assert {"/heat/Conv", "/embed/Gemm", "/global_term/Gemm", "/ReduceMean", "/Exp", "/Log"} <= ends
+        for network in ("/first", "/second"):
+            last = ("/heat/Conv", "/embed/Gemm", "/global_term/Gemm", "/ReduceMean", "/Exp", "/Log")
+            assert {network + name for name in last} <= ends
         convolutions = {node.name for node in half.graph.node if node.op_type == "Conv"}
         assert convolutions == {node.name for node in free.graph.node if node.op_type == "Conv"}
         first = next(node.name for node in free.graph.node)
@@ -121,7 +128,7 @@ class TestGraphs:
         assert len(half.SerializeToString()) < 0.6 * len(files.model)
 
     def test_any_number_of_slices_gives_what_each_alone_gives(self, files: EngineFiles, free: Any, half: Any) -> None:
-        images = np.random.default_rng(0).random((5, 3, 224, 224), dtype=np.float32)
+        images = np.random.default_rng(0).random((5, *input_shape(files)), dtype=np.float32)
         one = ort.InferenceSession(files.model, session_options(1), providers=["CPUExecutionProvider"])
         alone = [one.run(None, {"image": images[n : n + 1]}) for n in range(5)]
         for model, most in ((free, 1e-5), (half, LOGIT_MOST)):
@@ -174,7 +181,7 @@ class TestGraphs:
         found = session_of(made).run(None, {"x": np.ones((2, 1, 4, 4), np.float32)})[0]
         assert found == pytest.approx(0.1 * 0.1 / 9.0, rel=2e-3)
 
-    def test_emulation_rounds_where_fp16_would(self, free: Any, half: Any) -> None:
+    def test_emulation_rounds_where_fp16_would(self, files: EngineFiles, free: Any, half: Any) -> None:
         """Each value between is one that FP16 can hold."""
         model = rounding(half)
         shown = [node.output[0] for node in model.graph.node if node.name.endswith("/round/up")]
@@ -183,7 +190,7 @@ class TestGraphs:
         assert {node.output[0] for node in inside} <= {name.removesuffix("/round/up") for name in shown} | set(shown)
         for name in shown:
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, FLOAT, None))
-        image = np.random.default_rng(1).random((1, 3, 224, 224), dtype=np.float32)
+        image = np.random.default_rng(1).random((1, *input_shape(files)), dtype=np.float32)
         for name, values in zip(shown, session_of(model).run(shown, {"image": image}), strict=True):
             assert np.array_equal(values, values.astype(np.float16).astype(np.float32)), name
 
@@ -218,7 +225,7 @@ class TestGate:
         report = self.gate(louder(files, 1e5), pictures)
         assert not report["passed"]
         assert report["why"][0].startswith("values inside the network reach")
-        assert "/lateral." in report["why"][0] or "/Add" in report["why"][0]
+        assert any(name in report["why"][0] for name in ("/lateral.", "/first/Add", "/second/Add"))
         assert report["activation"] > ACTIVATION_MOST
 
     def test_values_past_what_fp16_holds_end_in_no_number(self, files: EngineFiles, pictures: GateSet) -> None:
@@ -230,7 +237,7 @@ class TestGate:
         report = self.gate(louder(files, 2e-6), pictures)
         assert not report["passed"]
         assert any(why.startswith("a logit is") for why in report["why"])
-        assert any("weights that FP16 cannot hold: lateral.1.weight" in why for why in report["why"])
+        assert any("weights that FP16 cannot hold: first.lateral.1.weight" in why for why in report["why"])
 
     def test_a_channel_that_training_left_dead_is_not_named(self, files: EngineFiles) -> None:
         model = onnx.load_model_from_string(files.model)
@@ -315,14 +322,15 @@ def with_aggregator(files: EngineFiles, **weights: Any) -> EngineFiles:
 
 
 def louder(files: EngineFiles, by: float) -> EngineFiles:
-    """The same engine in exact numbers: what the decoder adds up this much louder, the layer behind as much quieter."""
+    """The same engine in exact numbers: what the decoders add up this much louder, the layers behind as much quieter."""
     model = onnx.load_model_from_string(files.model)
     weights = {one.name: one for one in model.graph.initializer}
     by_name = {node.name: node for node in model.graph.node}
-    laterals = [node for name, node in by_name.items() if name.startswith("/lateral.")]
-    behind = by_name["/smooth/smooth.0/Conv"]
-    scaled = [(name, by) for node in laterals for name in node.input[1:]] + [(behind.input[1], 1.0 / by)]
-    assert len(laterals) >= 3
+    laterals = [node for name, node in by_name.items() if "/lateral." in name]
+    behind = [by_name[f"/{network}/smooth/smooth.0/Conv"] for network in ("first", "second")]
+    scaled = [(name, by) for node in laterals for name in node.input[1:]]
+    scaled += [(node.input[1], 1.0 / by) for node in behind]
+    assert len(laterals) >= 6
     for name, factor in scaled:
         values = onnx.numpy_helper.to_array(weights[name]) * np.float32(factor)
         weights[name].CopyFrom(onnx.numpy_helper.from_array(values, name))

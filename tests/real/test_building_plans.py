@@ -120,7 +120,7 @@ class TestBuild:
         record = json.loads((tmp_path / "record").read_text())
         assert record["flags"] == []  # no TF32, and no permission of FP16: the graph carries its types
         assert record["tactics"] == ["EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"]
-        assert record["profile"] == {"image": [[1, 3, 224, 224], [1, 3, 224, 224], [4, 3, 224, 224]]}
+        assert record["profile"] == {"image": [[1, 5, 224, 224], [1, 5, 224, 224], [4, 5, 224, 224]]}
         assert record["pools"] == {"WORKSPACE": 256 << 20}
         assert record["timing"] == ""
 
@@ -169,9 +169,10 @@ class TestBuild:
         assert (
             kept == set()
             if version != "8.6.0"
-            else {"/stem/stem.0/Conv", "/heat/Conv", "/embed/Gemm", "/Resize", "/Exp"} <= kept
+            else {"/second/stem/stem.0/Conv", "/first/heat/Conv", "/first/embed/Gemm", "/first/Resize", "/second/Exp"}
+            <= kept
         )
-        assert "/smooth/smooth.0/Conv" not in kept
+        assert "/first/smooth/smooth.0/Conv" not in kept
 
     @pytest.mark.parametrize("version", ["8.6.0", "11.4.0.106"])
     def test_an_operator_that_is_refused_is_named_with_its_layer(
@@ -181,7 +182,7 @@ class TestBuild:
         on_card.setenv("STANDIN_TENSORRT", version)
         ended = build(job, plans)
         assert ended["status"] == "cannot-build"
-        assert "ReduceMean at /ReduceMean: No importer registered for op" in ended["why"]
+        assert "ReduceMean at /first/ReduceMean: No importer registered for op" in ended["why"]
         assert not list(plans.glob("*.plan"))
 
     def test_a_builder_that_gives_nothing_is_quoted(self, job: Path, plans: Path, on_card: pytest.MonkeyPatch) -> None:

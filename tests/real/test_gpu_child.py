@@ -392,7 +392,7 @@ def lose():
     plan = next(Path(sys.argv[1]).glob("*.plan")).read_bytes()
     engine = TensorRtEngine(plan, json.loads(sys.argv[2]))
     try:
-        engine.run(np.full((1, 3, 224, 224), 7777.0, np.float32))
+        engine.run(np.full((1, 5, 224, 224), 7777.0, np.float32))
     except EngineLost:
         return
     sys.exit("it was not lost")
@@ -456,7 +456,7 @@ def test_starting_never_waits_and_has_a_deadline(start: StartGpu) -> None:
     began_s = time.monotonic()
     assert gpu.poll(began_s + 30) is GpuState.STARTING
     with pytest.raises(GpuLost, match="starting"):
-        gpu.run(np.zeros((1, 3, 224, 224), np.float32))
+        gpu.run(np.zeros((1, 5, 224, 224), np.float32))
     assert gpu.poll(began_s + 61) is GpuState.DEAD
     assert (gpu.field, gpu.exit_code) == ("start", -signal.SIGKILL)
     assert "not ready within 60 s" in gpu.why

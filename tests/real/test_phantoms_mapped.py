@@ -94,6 +94,13 @@ def test_every_tissue_has_its_grey_value(heads: list[Head]) -> None:
         assert 40 < np.median(head.hu[sinus]) < 62
 
 
+def test_no_leaf_of_the_tentorium_stands_at_the_fourth_ventricle(map_path: Path) -> None:
+    head = load_label_map(map_path)
+    fourth = ndimage.binary_dilation(head.tissue[head.box] == Tissue.FOURTH, iterations=2)
+    assert fourth.sum() > 400
+    assert (np.abs(head.leaf_mm[fourth]) > 2.0).all()
+
+
 def test_a_bleed_under_the_vault_touches_the_bone_of_a_bent_head(heads: list[Head]) -> None:
     for head in heads:
         x, y, z = wall_point(head, (60.0, 20.0, 20.0))
