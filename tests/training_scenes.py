@@ -9,7 +9,8 @@ import numpy as np
 from appliance.core.words import LABELS
 from appliance.phantoms.bleeds import Bleed
 from appliance.phantoms.exam import PhantomExam, Scanner, render
-from appliance.training.recipe import Recipe, read_recipe
+from appliance.training.plans import Recipe
+from appliance.training.recipe import read_recipe
 
 SCANNER = Scanner(pixel_mm=1.0, size=224, slices=12, thickness_mm=5.0, spacing_mm=9.0, lowest_mm=-45.0, noise_hu=3.0)
 

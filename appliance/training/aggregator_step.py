@@ -13,8 +13,8 @@ from appliance.phantoms.exam import HELD_OUT_SEED
 from appliance.training.aggregator import FOLDS, learn, proven
 from appliance.training.exam_lessons import Lessons, lessons
 from appliance.training.opening import Opening
+from appliance.training.plans import AggregatorPlan, Recipe
 from appliance.training.progress import bar
-from appliance.training.recipe import AggregatorPlan, Recipe
 from appliance.training.sources.exam import Tell
 
 LESSON_SEED: Final = HELD_OUT_SEED * 3

@@ -16,7 +16,7 @@ from appliance.training.augment import draw_looks, look_cells, look_hu, noise_ba
 from appliance.training.cache import Slices
 from appliance.training.filling import Pools
 from appliance.training.picture import INPUT
-from appliance.training.recipe import BatchPlan, Recipe
+from appliance.training.plans import BatchPlan, Recipe
 
 Indices = NDArray[np.int64]
 

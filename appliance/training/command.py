@@ -39,8 +39,9 @@ from appliance.training.networks import build_network
 from appliance.training.opening import Opening, open_sources
 from appliance.training.pair import Beside, PairNet, spec_of
 from appliance.training.picture import INPUT
+from appliance.training.plans import PIXEL_KINDS, Recipe
 from appliance.training.progress import bar
-from appliance.training.recipe import PIXEL_KINDS, BadRecipe, Recipe, read_recipe
+from appliance.training.recipe import BadRecipe, read_recipe
 from appliance.training.rounds import Rounds
 from appliance.training.same_data import refuse_other_data
 from appliance.training.selfcheck import check, score_source_exam

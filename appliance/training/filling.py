@@ -18,7 +18,7 @@ from appliance.phantoms.patients import render_patient
 from appliance.training.cache import PartWriter, Slices, open_part
 from appliance.training.crops import pasted_slices, phantom_slices, source_slices
 from appliance.training.opening import Opening
-from appliance.training.recipe import HEAD_KINDS, PIXEL_KINDS, Recipe, SourcePlan
+from appliance.training.plans import HEAD_KINDS, PIXEL_KINDS, Recipe, SourcePlan
 from appliance.training.sources.exam import Source, SourceExam, Tell
 
 RENDER_MM = 1.0

@@ -20,7 +20,7 @@ from appliance.training.network import SliceNetwork
 from appliance.training.networks import KINDS, build_network
 from appliance.training.pair import Beside
 from appliance.training.picture import INPUT
-from appliance.training.recipe import NetworkPlan
+from appliance.training.plans import NetworkPlan
 
 _FIRST, _SECOND = "first", "second"  # as `pair.PairNet` names its parts
 

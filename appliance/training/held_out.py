@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.evaluation.manifest import read_manifest, table_of
 from appliance.training.opening import Opening
-from appliance.training.recipe import Recipe
+from appliance.training.plans import Recipe
 from appliance.training.sources.pictures import patient_of, table_at
 
 _FILES = ("path", "mask")

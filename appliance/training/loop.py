@@ -20,7 +20,7 @@ from appliance.training.hard import hard_negatives
 from appliance.training.log import Log
 from appliance.training.loss import whole_loss
 from appliance.training.network import SliceNetwork
-from appliance.training.recipe import Recipe, SchedulePlan
+from appliance.training.plans import Recipe, SchedulePlan
 from appliance.training.rounds import Rounds
 from appliance.training.stopping import Stopper
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from appliance.training.lite0 import Lite0Net
 from appliance.training.network import PlainNet, SliceNetwork
+from appliance.training.plans import NetworkPlan
 from appliance.training.pretrained import start_from_imagenet
-from appliance.training.recipe import NetworkPlan
 
 KINDS = {"lite0": Lite0Net, "plain": PlainNet}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.core.errors import CannotStart
 from appliance.phantoms.label_map import find_label_maps
-from appliance.training.recipe import PIXEL_KINDS, PLACED_KINDS, Recipe, SourcePlan
+from appliance.training.plans import PIXEL_KINDS, PLACED_KINDS, Recipe, SourcePlan
 from appliance.training.sources.exam import Source, SourceExam, Tell
 from appliance.training.sources.marks import mark_of
 from appliance.training.sources.table import open_source

@@ -13,7 +13,7 @@ from appliance.core.errors import CannotStart
 from appliance.training.cache import Slices, open_part
 from appliance.training.filling import pasted_part, round_folder
 from appliance.training.opening import open_sources
-from appliance.training.recipe import Recipe
+from appliance.training.plans import Recipe
 
 _NICER = 5
 

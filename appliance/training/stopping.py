@@ -14,7 +14,7 @@ from appliance.training.cache import Slices
 from appliance.training.filling import Pools
 from appliance.training.hard import logits_of
 from appliance.training.loss import slice_loss
-from appliance.training.recipe import Recipe, StopPlan
+from appliance.training.plans import Recipe, StopPlan
 
 MOST_SLICES = 400
 LEAST_GAIN = 0.001

@@ -18,7 +18,7 @@ from appliance.evaluation.read_exams import UNKNOWN
 from appliance.inference.manifest import EngineRefused, read_engine
 from appliance.phantoms.dicom import localizer_file, write_files
 from appliance.phantoms.pasting.mimics import MIMIC_NAMES
-from appliance.training.recipe import (
+from appliance.training.plans import (
     PIXEL_KINDS,
     AggregatorPlan,
     BatchPlan,
@@ -28,8 +28,8 @@ from appliance.training.recipe import (
     SchedulePlan,
     SourcePlan,
     StopPlan,
-    read_recipe,
 )
+from appliance.training.recipe import read_recipe
 from appliance.training.sources.exam import SourceExam
 from appliance.training.sources.licences import IMAGENET, card_lines, manifest_tables, owed
 from appliance.training.sources.table import SOURCES, open_source

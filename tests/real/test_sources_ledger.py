@@ -15,7 +15,7 @@ from appliance.records.ledger import Ledger
 from appliance.records.studies import study_events_of
 from appliance.records.upgrade import upgrade
 from appliance.settings import DATABASE
-from appliance.training.recipe import SourcePlan
+from appliance.training.plans import SourcePlan
 from appliance.training.sources.exam import SourceExam
 from appliance.training.sources.table import open_source
 from tests.real.appliance import settings_text

@@ -30,8 +30,9 @@ from appliance.training.loop import Trainer  # noqa: E402
 from appliance.training.loss import slice_loss  # noqa: E402
 from appliance.training.network import SliceNetwork, log_sum_exp  # noqa: E402
 from appliance.training.networks import build_network  # noqa: E402
+from appliance.training.plans import NetworkPlan, Recipe  # noqa: E402
 from appliance.training.pretrained import start_from_imagenet  # noqa: E402
-from appliance.training.recipe import BadRecipe, NetworkPlan, Recipe, read_recipe  # noqa: E402
+from appliance.training.recipe import BadRecipe, read_recipe  # noqa: E402
 from appliance.training.rounds import Rounds  # noqa: E402
 from appliance.training.selfcheck import check  # noqa: E402
 from appliance.training.stopping import Stopper, patients_left_out  # noqa: E402

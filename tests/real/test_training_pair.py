@@ -20,7 +20,7 @@ from appliance.training.network import SliceNetwork  # noqa: E402
 from appliance.training.networks import build_network  # noqa: E402
 from appliance.training.pair import PairNet, spec_of  # noqa: E402
 from appliance.training.picture import INPUT  # noqa: E402
-from appliance.training.recipe import NetworkPlan  # noqa: E402
+from appliance.training.plans import NetworkPlan  # noqa: E402
 from tests.training_engines import write_engine  # noqa: E402
 
 BONE = Window(center=600, width=2800)

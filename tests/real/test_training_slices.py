@@ -23,7 +23,7 @@ from appliance.training.crops import phantom_slices, source_slices  # noqa: E402
 from appliance.training.filling import HeldOutSeed, Numbers, Pools, fill, pasted_part, round_folder, synthetic_parts  # noqa: E402
 from appliance.training.loss import map_loss, slice_loss  # noqa: E402
 from appliance.training.opening import Kept, open_sources  # noqa: E402
-from appliance.training.recipe import BatchPlan, SourcePlan  # noqa: E402
+from appliance.training.plans import BatchPlan, SourcePlan  # noqa: E402
 from appliance.training.rounds import Rounds  # noqa: E402
 from appliance.training.same_data import refuse_other_data  # noqa: E402
 from appliance.training.sources.exam import SourceExam  # noqa: E402

@@ -19,7 +19,7 @@ from appliance.training.hard import hard_negatives  # noqa: E402
 from appliance.training.log import Log  # noqa: E402
 from appliance.training.loss import slice_loss  # noqa: E402
 from appliance.training.networks import build_network  # noqa: E402
-from appliance.training.recipe import NetworkPlan, StopPlan  # noqa: E402
+from appliance.training.plans import NetworkPlan, StopPlan  # noqa: E402
 from appliance.training.stopping import Stopper, patients_left_out  # noqa: E402
 
 

@@ -19,7 +19,8 @@ from appliance.training.cache import Part, open_part
 from appliance.training.filling import pasted_part, real_part
 from appliance.training.held_out import write_held_out
 from appliance.training.opening import Opening, open_sources
-from appliance.training.recipe import BadRecipe, Recipe
+from appliance.training.plans import Recipe
+from appliance.training.recipe import BadRecipe
 
 TEXT = PASTED.replace("exams = 12", "exams = 12\nmimic_share = 1.0")
 ALL = ", ".join(f'"{name}"' for name in MIMIC_NAMES)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.core.errors import CannotStart
-from appliance.training.recipe import SourcePlan
+from appliance.training.plans import SourcePlan
 from appliance.training.sources.dicom import DicomFolder
 from appliance.training.sources.exam import Source
 from appliance.training.sources.ledger import LedgerOfBox
