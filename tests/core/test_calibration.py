@@ -266,7 +266,7 @@ def test_a_manifest_in_another_hand_is_not_edited() -> None:
     cut = text.index("[exam_rule]"), text.index("# Calibrated probabilities")
     inline = "exam_rule = { smoothing_mm = 3, sharpness = 2 }\n" + text[: cut[0]] + text[cut[1] :]
     with pytest.raises(CannotStart, match="one value a line"):
-        edited(inline, NOW, {"date": "2031-05-14"}, date(2031, 5, 14))
+        edited(inline, replace(NOW, sharpness=1.5), {"date": "2031-05-14"}, date(2031, 5, 14))
 
 
 def test_labels_that_nobody_knows_fit_no_engine_and_set_no_point() -> None:
