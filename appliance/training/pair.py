@@ -1,4 +1,7 @@
-"""Two networks that answer as one: the mean of what both say. Networks that learned from different pictures err in different places."""
+"""Two networks that answer as one. Networks that learned from different pictures err in different places.
+
+Whether there is blood: the mean of both. Which kind: the first one alone, since that is the one that learns from a site's own pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from appliance.core.engine import InputSpec, TrainedOn, Window
+from appliance.core.words import LABELS, Label
 from appliance.training.network import SliceNetwork
 from appliance.training.picture import INPUT
 
@@ -36,7 +40,10 @@ class Chosen(nn.Module):  # type: ignore[misc]  # torch may be absent when types
 
 
 class PairNet(SliceNetwork):
-    """[N, windows, S, S] of `spec` -> mean logits [N, 6], the first one's embedding [N, 64], mean heat logits [N, 6, S/4, S/4]."""
+    """[N, windows, S, S] of `spec` -> logits [N, 6], the first one's embedding [N, 64], heat logits [N, 6, S/4, S/4].
+
+    Logit and heat of "any" are the mean of both networks', those of the kinds the first one's.
+    """
 
     def __init__(self, first: SliceNetwork, beside: Beside) -> None:
         super().__init__()
@@ -45,12 +52,16 @@ class PairNet(SliceNetwork):
         self.spec = spec_of(beside)
         self.first_windows = Chosen(INPUT.windows, self.spec.windows)
         self.second_windows = Chosen(beside.windows, self.spec.windows)
+        share = torch.tensor([0.5 if label is Label.ANY else 0.0 for label in LABELS])
+        self.register_buffer("share", share)
+        self.register_buffer("map_share", share[:, None, None])
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, embedding, heat."""
         logits, embedding, heat = self.first(self.first_windows(image))
         other_logits, _, other_heat = self.second(self.second_windows(image))
-        return 0.5 * (logits + other_logits), embedding, 0.5 * (heat + other_heat)
+        both = logits + self.share * (other_logits - logits)
+        return both, embedding, heat + self.map_share * (other_heat - heat)
 
     def stages(self) -> list[nn.Module]:
         """Those of the first: the second learns nothing."""
