@@ -40,7 +40,7 @@ class Chosen(nn.Module):  # type: ignore[misc]  # torch may be absent when types
 
 
 class PairNet(SliceNetwork):
-    """[N, windows, S, S] of `spec` -> logits [N, 6], the first one's embedding [N, 64], heat logits [N, 6, S/4, S/4].
+    """[N, windows, S, S] of `spec_of` -> logits [N, 6], the first one's embedding [N, 64], heat logits [N, 6, S/4, S/4].
 
     Logit and heat of "any" are the mean of both networks', those of the kinds the first one's.
     """
@@ -49,9 +49,9 @@ class PairNet(SliceNetwork):
         super().__init__()
         self.first = first
         self.second = beside.network
-        self.spec = spec_of(beside)
-        self.first_windows = Chosen(INPUT.windows, self.spec.windows)
-        self.second_windows = Chosen(beside.windows, self.spec.windows)
+        seen = spec_of(beside).windows
+        self.first_windows = Chosen(INPUT.windows, seen)
+        self.second_windows = Chosen(beside.windows, seen)
         share = torch.tensor([0.5 if label is Label.ANY else 0.0 for label in LABELS])
         self.register_buffer("share", share)
         self.register_buffer("map_share", share[:, None, None])

@@ -390,9 +390,10 @@ from pathlib import Path
 from appliance.inference.tensorrt_engine import EngineLost, TensorRtEngine
 def lose():
     plan = next(Path(sys.argv[1]).glob("*.plan")).read_bytes()
-    engine = TensorRtEngine(plan, json.loads(sys.argv[2]))
+    spec = json.loads(sys.argv[2])
+    engine = TensorRtEngine(plan, spec)
     try:
-        engine.run(np.full((1, 5, 224, 224), 7777.0, np.float32))
+        engine.run(np.full((1, *spec["input"]["shape"]), 7777.0, np.float32))
     except EngineLost:
         return
     sys.exit("it was not lost")
