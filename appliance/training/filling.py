@@ -24,6 +24,7 @@ from appliance.training.sources.exam import Source, SourceExam, Tell
 RENDER_MM = 1.0
 RENDER_SIZE = 240
 HEADS_A_PART = 16
+HEADS_A_MAP = 4
 
 Opened = Mapping[str, Source]
 """The sources that bring pictures, by name."""
@@ -113,7 +114,7 @@ def synthetic_parts(plan: SourcePlan, maps: tuple[Path, ...], folder: Path, made
             continue
         with PartWriter(parts[-1]) as writer:
             for seed in seeds:
-                label_map = map_of(maps, seed, run=HEADS_A_PART) if maps else None
+                label_map = map_of(maps, seed, run=HEADS_A_MAP) if maps else None
                 head = render_patient(
                     seed,
                     pixel_mm=RENDER_MM,
