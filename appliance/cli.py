@@ -351,7 +351,7 @@ def check(config: Path) -> None:
 @click.option("--from", "start", type=click.Path(path_type=Path), default=None, metavar="ENGINE_DIR",
               help="Train this engine further.")  # fmt: skip
 @click.option("--beside", type=click.Path(path_type=Path), default=None, metavar="ENGINE_DIR",
-              help="Let this engine's network answer too whether there is blood: the mean of both. It learns nothing more.")  # fmt: skip
+              help="Let this engine's network answer too whether there is blood, for a quarter. It learns nothing more.")  # fmt: skip
 @click.option("--data", "places", multiple=True, metavar="NAME=PLACE", callback=named_places,
               help="Where a source of the recipe lies; once for each.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), default=None, metavar="FOLDER",

@@ -67,9 +67,7 @@ def set_points(
     negative = np.array([_whole(one) for one in clean] or [COLD])
     bleeding = np.array([_whole(one) for one in marks if one.bleeds])
     critical = quiet_point([_whole(one) for one in clean], logit(least_critical), MARGIN)
-    # Review takes in all but the dimmest twentieth of the bleeding exams, if that costs few false alarms.
-    wanted = max(float(np.quantile(negative, 0.9)), float(np.quantile(bleeding, 0.05)) if bleeding.size else 0.0)
-    review = max(min(wanted, critical - BELOW_CRITICAL), logit(least_review))
+    review = max(min(_reviewed(negative, bleeding), critical - BELOW_CRITICAL), logit(least_review))
     pair = quiet_point([one.pair for one in clean], logit(least_critical), MARGIN)
     # One slice alone has to be past every doubt: no clean exam may come near, so that pairs alone take up what may be false.
     single = max([critical, pair, *(one.single for one in clean)]) + SINGLE_MARGIN
@@ -80,6 +78,16 @@ def set_points(
         early_pair=_point(pair),
         early_single=_point(single),
     )
+
+
+def _reviewed(clean: NDArray[np.float64], bleeding: NDArray[np.float64]) -> float:
+    """The logit from which exams come to REVIEW: one in twenty of the clean ones does, since it makes no sound.
+
+    Up to one in ten does where fewer than 95 % of the bleeding ones would come to it otherwise.
+    """
+    one_in_ten, one_in_twenty = np.quantile(clean, (0.9, 0.95))
+    found = float(np.quantile(bleeding, 0.05)) if bleeding.size else one_in_twenty
+    return float(np.clip(found, one_in_ten, one_in_twenty))
 
 
 def _point(value: float) -> float:

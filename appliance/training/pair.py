@@ -1,6 +1,7 @@
 """Two networks that answer as one. Networks that learned from different pictures err in different places.
 
-Whether there is blood: the mean of both. Which kind: the first one alone, since that is the one that learns from a site's own pictures.
+Whether there is blood: three parts the first one's answer, one part the second's. Which kind: the first one alone, since
+that is the one that learns from a site's own pictures.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from appliance.core.engine import InputSpec, TrainedOn, Window
 from appliance.core.words import LABELS, Label
 from appliance.training.network import SliceNetwork
 from appliance.training.picture import INPUT
+
+SECOND_SHARE = 0.25
+"""Of the second in whether there is blood: docs/decisions/0019. Both answer in logits of about the same width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +46,7 @@ class Chosen(nn.Module):  # type: ignore[misc]  # torch may be absent when types
 class PairNet(SliceNetwork):
     """[N, windows, S, S] of `spec_of` -> logits [N, 6], the first one's embedding [N, 64], heat logits [N, 6, S/4, S/4].
 
-    Logit and heat of "any" are the mean of both networks', those of the kinds the first one's.
+    Logit and heat of "any" hold SECOND_SHARE of the second network's, those of the kinds are the first one's.
     """
 
     def __init__(self, first: SliceNetwork, beside: Beside) -> None:
@@ -52,7 +56,7 @@ class PairNet(SliceNetwork):
         seen = spec_of(beside).windows
         self.first_windows = Chosen(INPUT.windows, seen)
         self.second_windows = Chosen(beside.windows, seen)
-        share = torch.tensor([0.5 if label is Label.ANY else 0.0 for label in LABELS])
+        share = torch.tensor([SECOND_SHARE if label is Label.ANY else 0.0 for label in LABELS])
         self.register_buffer("share", share)
         self.register_buffer("map_share", share[:, None, None])
 

@@ -305,6 +305,25 @@ def test_points_keep_to_the_recipe_and_below_one_however_loud_a_clean_exam_is() 
     assert points_of([*exams, score(1.0, bleeding=False)], found)[0].false == 1
 
 
+def test_one_clean_exam_in_twenty_comes_to_review_and_one_in_ten_where_bleeds_are_missed_otherwise() -> None:
+    def score(any_: float, *, bleeding: bool) -> ExamScore:
+        rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(12))
+        truth = np.full((12, 6), int(bleeding), dtype=np.int8)
+        return ExamScore(rows=rows, truth=truth, bleeding=bleeding, clean=not bleeding)
+
+    clean = [score(float(any_), bleeding=False) for any_ in np.linspace(0.45, 0.75, 40)]
+
+    def found(*dim: float) -> tuple[int, int]:
+        """False alarms and misses at REVIEW where four of forty bleeds are so dim."""
+        exams = [*clean, *[score(one, bleeding=True) for one in dim], *[score(0.97, bleeding=True)] * 36]
+        review = points_of(exams, set_points(exams, NEUTRAL, 0.9, 0.5))[1]
+        return review.false, review.missed
+
+    assert found(0.8, 0.8, 0.8, 0.8) == (2, 0)
+    assert found(0.5, 0.5, 0.74, 0.74) == (3, 2)
+    assert found(0.6, 0.6, 0.6, 0.6) == (4, 4)  # they cost too much
+
+
 def test_one_slice_alone_has_to_be_surer_than_any_of_a_clean_exam() -> None:
     chances = [0.02] * 5 + [0.999] + [0.02] * 6
     rows = tuple(scored(index, 5.0 * index, chance, heat=blob(28, 28)) for index, chance in enumerate(chances))

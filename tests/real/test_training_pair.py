@@ -73,7 +73,7 @@ def answers(folder: Path, hu: NDArray[np.float32]) -> tuple[NDArray[np.float32],
     return answer.logits, answer.embedding, answer.heat
 
 
-def test_a_pair_says_the_mean_of_whether_and_the_kinds_of_the_first_each_through_its_own_windows(
+def test_a_pair_mixes_whether_and_keeps_the_kinds_of_the_first_each_through_its_own_windows(
     folders: dict[str, Path],
 ) -> None:
     hu = np.random.default_rng(4).uniform(-1000, 1500, (224, 224)).astype(np.float32)
@@ -81,7 +81,7 @@ def test_a_pair_says_the_mean_of_whether_and_the_kinds_of_the_first_each_through
     assert load_engine(folders["pair"]).card.input.windows == (*INPUT.windows, BONE)
     for place, near in ((0, 1e-4), (2, 1e-3)):  # logits [6], heat [6, 56, 56]: "any" stands first
         mine, first, second = pair[place], alone[place], beside[place]
-        np.testing.assert_allclose(mine[0], (first[0] + second[0]) / 2, atol=near)
+        np.testing.assert_allclose(mine[0], 0.75 * first[0] + 0.25 * second[0], atol=near)
         np.testing.assert_allclose(mine[1:], first[1:], atol=near)
     np.testing.assert_allclose(pair[1], alone[1], atol=1e-4)
     assert np.abs(alone[0] - beside[0]).min() > 0.01, "two networks that say the same would prove nothing"
