@@ -23,6 +23,9 @@ MARGIN = 0.5
 
 SINGLE_MARGIN = 1.5
 BELOW_CRITICAL = 0.5  # in logits: so far at least REVIEW lies below CRITICAL, if the recipe leaves the room
+REVIEWED = 0.05  # of the clean exams, as a rule
+MISSED_AT_REVIEW = 0.05
+A_HAIR = 1e-6  # in logits: so far below the exam that a point is set by, which then reaches it
 SMOOTHINGS_MM = (3.0, 2.0, 4.0, 5.0)
 SHARPNESSES = (2.0, 1.0, 0.5)
 """Where ranking says nothing: 2. With less, many slices of nothing add up, and a head without a bleed reads .6 of an exam."""
@@ -67,7 +70,7 @@ def set_points(
     negative = np.array([_whole(one) for one in clean] or [COLD])
     bleeding = np.array([_whole(one) for one in marks if one.bleeds])
     critical = quiet_point([_whole(one) for one in clean], logit(least_critical), MARGIN)
-    review = max(min(_reviewed(negative, bleeding), critical - BELOW_CRITICAL), logit(least_review))
+    review = max(min(_review_logit(negative, bleeding), critical - BELOW_CRITICAL), logit(least_review))
     pair = quiet_point([one.pair for one in clean], logit(least_critical), MARGIN)
     # One slice alone has to be past every doubt: no clean exam may come near, so that pairs alone take up what may be false.
     single = max([critical, pair, *(one.single for one in clean)]) + SINGLE_MARGIN
@@ -80,14 +83,17 @@ def set_points(
     )
 
 
-def _reviewed(clean: NDArray[np.float64], bleeding: NDArray[np.float64]) -> float:
-    """The logit from which exams come to REVIEW: one in twenty of the clean ones does, since it makes no sound.
+def _review_logit(clean: NDArray[np.float64], bleeding: NDArray[np.float64]) -> float:
+    """The logit from which exams come to REVIEW: one clean exam in twenty does, since it makes no sound.
 
-    Up to one in ten does where fewer than 95 % of the bleeding ones would come to it otherwise.
+    Where more than one bleeding exam in twenty would lie below that, it goes down for those that it reaches, up to one
+    clean exam in ten. (`bleedwatch calibrate` proves its own: evaluation/operating_points.)
     """
-    one_in_ten, one_in_twenty = np.quantile(clean, (0.9, 0.95))
-    found = float(np.quantile(bleeding, 0.05)) if bleeding.size else one_in_twenty
-    return float(np.clip(found, one_in_ten, one_in_twenty))
+    costs_most, costs_little = np.quantile(clean, (1 - 2 * REVIEWED, 1 - REVIEWED))
+    reached = bleeding[(bleeding >= costs_most) & (bleeding < costs_little)]
+    if not reached.size or (bleeding < costs_little).mean() <= MISSED_AT_REVIEW:
+        return float(costs_little)
+    return float(max(reached.min(), np.quantile(bleeding, MISSED_AT_REVIEW))) - A_HAIR
 
 
 def _point(value: float) -> float:

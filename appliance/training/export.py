@@ -112,10 +112,10 @@ sharpness = {c.sharpness:g}
 
 # Calibrated probabilities of "any": of the exam (critical, review), of slices (early_*).
 [points]
-critical = {c.critical!r}
-review = {c.review!r}
-early_pair = {c.early_pair!r}
-early_single = {c.early_single!r}
+critical = {c.critical:.12g}
+review = {c.review:.12g}
+early_pair = {c.early_pair:.12g}
+early_single = {c.early_single:.12g}
 overlap = {c.overlap:g}
 neighbour_mm = {c.neighbour_mm:g}
 

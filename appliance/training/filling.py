@@ -103,7 +103,7 @@ def synthetic_parts(plan: SourcePlan, maps: tuple[Path, ...], folder: Path, made
     last = plan.first_seed + plan.heads
     if last > HELD_OUT_SEED:
         raise HeldOutSeed(f"seed {last - 1} is held out; training takes seeds below {HELD_OUT_SEED}")
-    named = f"{plan.kind}-{sha256(repr(maps).encode()).hexdigest()[:10]}" if maps else plan.kind
+    named = f"{plan.kind}-{sha256(repr((maps, HEADS_A_MAP)).encode()).hexdigest()[:10]}" if maps else plan.kind
     named += "" if plan.hard else "-plain"
     parts = []
     for first in range(plan.first_seed, last, HEADS_A_PART):

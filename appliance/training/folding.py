@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from appliance.core.engine import Window
 from appliance.core.errors import CannotStart
+from appliance.core.words import LABELS, Label
 from appliance.inference.manifest import EngineFiles
 from appliance.training.network import SliceNetwork
 from appliance.training.networks import KINDS, build_network
@@ -22,7 +23,7 @@ from appliance.training.pair import Beside
 from appliance.training.picture import INPUT
 from appliance.training.plans import NetworkPlan
 
-_FIRST, _SECOND = "first", "second"  # as `pair.PairNet` names its parts
+_FIRST, _SECOND, _SHARE = "first", "second", "share"  # as `pair.PairNet` names its parts
 
 
 def folded(network: SliceNetwork) -> SliceNetwork:
@@ -58,8 +59,11 @@ def network_of(engine: EngineFiles, kind: str, called: str) -> SliceNetwork:
 
 
 def second_of(engine: EngineFiles, called: str) -> Beside | None:
-    """The second network of a pair; None where the engine is one network alone."""
-    return _beside(engine, _SECOND, called) if _is_pair(_weights(engine.model)) else None
+    """The second network of a pair, with its share; None where the engine is one network alone."""
+    weights = _weights(engine.model)
+    if not _is_pair(weights):
+        return None
+    return replace(_beside(engine, _SECOND, called), share=float(weights[_SHARE][LABELS.index(Label.ANY)]))
 
 
 def beside_of(engine: EngineFiles, called: str) -> Beside:

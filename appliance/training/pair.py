@@ -18,16 +18,20 @@ from appliance.training.network import SliceNetwork
 from appliance.training.picture import INPUT
 
 SECOND_SHARE = 0.25
-"""Of the second in whether there is blood: docs/decisions/0019. Both answer in logits of about the same width."""
+"""Of the second in whether there is blood (docs/decisions/0019). Meant for networks whose logits are about as wide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Beside:
-    """A network that answers beside the one that is trained: it learns nothing more. `trained_on`: what it owes."""
+    """A network that answers beside the one that is trained: it learns nothing more. `trained_on`: what it owes.
+
+    `share`: how much of whether there is blood it says, 0 to 1.
+    """
 
     network: SliceNetwork
     windows: tuple[Window, ...]
     trained_on: tuple[TrainedOn, ...]
+    share: float = SECOND_SHARE
 
 
 class Chosen(nn.Module):  # type: ignore[misc]  # torch may be absent when types are checked
@@ -46,7 +50,7 @@ class Chosen(nn.Module):  # type: ignore[misc]  # torch may be absent when types
 class PairNet(SliceNetwork):
     """[N, windows, S, S] of `spec_of` -> logits [N, 6], the first one's embedding [N, 64], heat logits [N, 6, S/4, S/4].
 
-    Logit and heat of "any" hold SECOND_SHARE of the second network's, those of the kinds are the first one's.
+    Logit and heat of "any" hold a share of the second network's, those of the kinds are the first one's.
     """
 
     def __init__(self, first: SliceNetwork, beside: Beside) -> None:
@@ -56,7 +60,7 @@ class PairNet(SliceNetwork):
         seen = spec_of(beside).windows
         self.first_windows = Chosen(INPUT.windows, seen)
         self.second_windows = Chosen(beside.windows, seen)
-        share = torch.tensor([SECOND_SHARE if label is Label.ANY else 0.0 for label in LABELS])
+        share = torch.tensor([beside.share if label is Label.ANY else 0.0 for label in LABELS])
         self.register_buffer("share", share)
         self.register_buffer("map_share", share[:, None, None])
 

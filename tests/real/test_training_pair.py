@@ -91,12 +91,20 @@ def test_both_are_read_back_from_the_engine_and_the_second_owes_what_it_owed(fol
     pair = read_engine(folders["pair"])
     first, second = network_of(pair, "lite0", "it").eval(), second_of(pair, "it")
     assert second is not None and second.windows == OTHER_WINDOWS and second.trained_on == (OWES,)
+    assert second.share == 0.25
     image = torch.rand(1, 3, 224, 224)
     for found, name in ((first, "alone"), (second.network, "beside")):
         whole = beside_of(read_engine(folders[name]), "it").network
         for mine, other in zip(found(image), whole(image), strict=True):
             torch.testing.assert_close(mine, other)
     assert second_of(read_engine(folders["alone"]), "it") is None
+
+
+def test_a_second_network_keeps_the_share_that_it_had(folders: dict[str, Path], tmp_path: Path) -> None:
+    found = replace(beside_of(read_engine(folders["beside"]), "it"), share=0.5)
+    first = network_of(read_engine(folders["alone"]), "lite0", "it")
+    louder = second_of(read_engine(write_engine(PairNet(first, found), tmp_path / "pair", spec_of(found))), "it")
+    assert louder is not None and louder.share == 0.5
 
 
 def test_what_cannot_stand_beside_another_is_refused_in_words(folders: dict[str, Path]) -> None:

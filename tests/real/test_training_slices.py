@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from appliance.exams.head_ct.anatomy import find_anatomy
 from appliance.phantoms.exam import HELD_OUT_SEED
+from appliance.phantoms.label_map import map_of
 from tests.phantom_maps import head_labels, write_nifti
 from tests.training_scenes import PASTED, plain_recipe, recipe_of, small_head, write_pictures
 
@@ -20,7 +21,16 @@ from appliance.training.augment import draw_looks, look_cells  # noqa: E402
 from appliance.training.batches import Batches, _looks_of, windowed  # noqa: E402
 from appliance.training.cache import UNKNOWN, WHOLE, Part, PartWriter, Slices, open_part  # noqa: E402
 from appliance.training.crops import phantom_slices, source_slices  # noqa: E402
-from appliance.training.filling import HeldOutSeed, Numbers, Pools, fill, pasted_part, round_folder, synthetic_parts  # noqa: E402
+from appliance.training.filling import (  # noqa: E402
+    HEADS_A_MAP,
+    HeldOutSeed,
+    Numbers,
+    Pools,
+    fill,
+    pasted_part,
+    round_folder,
+    synthetic_parts,
+)
 from appliance.training.loss import map_loss, slice_loss  # noqa: E402
 from appliance.training.opening import Kept, open_sources  # noqa: E402
 from appliance.training.plans import BatchPlan, SourcePlan  # noqa: E402
@@ -96,6 +106,11 @@ def test_heads_are_drawn_after_the_label_maps_that_data_names(tmp_path: Path) ->
     by_formulas = Slices([open_part(part) for part in synthetic_parts(drawn, (), tmp_path / "cache", lambda _: None)])
     middle = np.array([len(by_formulas) // 4])
     assert not np.array_equal(pools.synthetic.hu(middle), by_formulas.hu(middle))
+
+
+def test_64_heads_meet_all_16_maps() -> None:
+    maps = tuple(Path(f"{number}.nii") for number in range(16))
+    assert {map_of(maps, seed, run=HEADS_A_MAP) for seed in range(160, 224)} == set(maps)
 
 
 def test_plain_heads_and_hard_ones_lie_beside_each_other(tmp_path: Path) -> None:
