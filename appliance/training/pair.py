@@ -1,7 +1,7 @@
 """Two networks that answer as one. Networks that learned from different pictures err in different places.
 
-Whether there is blood: three parts the first one's answer, one part the second's. Which kind: the first one alone, since
-that is the one that learns from a site's own pictures.
+Whether there is blood: the first one's answer and a share of the second's. Which kind: the first one alone, since that
+is the one that learns from a site's own pictures.
 """
 
 from __future__ import annotations

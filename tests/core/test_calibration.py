@@ -269,54 +269,47 @@ def test_a_manifest_in_another_hand_is_not_edited() -> None:
         edited(inline, replace(NOW, sharpness=1.5), {"date": "2031-05-14"}, date(2031, 5, 14))
 
 
-def test_labels_that_nobody_knows_fit_no_engine_and_set_no_point() -> None:
-    def score(any_: float, truth: int, *, bleeding: bool = False, clean: bool = False) -> ExamScore:
-        rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(12))
-        return ExamScore(rows=rows, truth=np.full((12, 6), truth, dtype=np.int8), bleeding=bleeding, clean=clean)
+def even(any_: float, *, bleeding: bool | None) -> ExamScore:
+    """An exam whose slices all say the same; None: nobody has said whether it bleeds."""
+    rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(12))
+    truth = np.full((12, 6), -1 if bleeding is None else int(bleeding), dtype=np.int8)
+    return ExamScore(rows=rows, truth=truth, bleeding=bleeding is True, clean=bleeding is False)
 
-    known = [score(0.1, 0, clean=True), score(0.3, 0, clean=True), *[score(0.97, 1, bleeding=True)] * 20]
+
+def test_labels_that_nobody_knows_fit_no_engine_and_set_no_point() -> None:
+    known = [even(0.1, bleeding=False), even(0.3, bleeding=False), *[even(0.97, bleeding=True)] * 20]
 
     def calibrate(scores: list[ExamScore]) -> Calibration:
         return set_points(scores, fit_rule(scores), 0.9, 0.5)
 
     alone = calibrate(known)
-    assert calibrate([*known, score(0.999, -1)]) == alone
+    assert calibrate([*known, even(0.999, bleeding=None)]) == alone
     assert alone.critical >= 0.9 and 0 < alone.review < alone.critical and alone.early_single > alone.early_pair
-    critical, _, early = points_of([*known, score(0.999, -1)], alone)
+    critical, _, early = points_of([*known, even(0.999, bleeding=None)], alone)
     assert (critical.negatives, critical.false, critical.bleeding) == (2, 0, 20)
     assert (early.negatives, early.false) == (2, 0)
-    loud = calibrate([*known, score(0.97, 0, clean=True)])
+    loud = calibrate([*known, even(0.97, bleeding=False)])
     assert loud.critical > alone.critical and loud.early_pair > alone.early_pair
 
 
 def test_points_keep_to_the_recipe_and_below_one_however_loud_a_clean_exam_is() -> None:
-    def score(any_: float, *, bleeding: bool) -> ExamScore:
-        rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(12))
-        truth = np.full((12, 6), int(bleeding), dtype=np.int8)
-        return ExamScore(rows=rows, truth=truth, bleeding=bleeding, clean=not bleeding)
-
-    exams = [score(0.05, bleeding=False)] * 9 + [score(0.7, bleeding=True)] * 9
+    exams = [even(0.05, bleeding=False)] * 9 + [even(0.7, bleeding=True)] * 9
     close = set_points(exams, NEUTRAL, 0.9, 0.89)
     assert 0.89 <= close.review < close.critical  # though it is no half logit away
     assert set_points(exams, NEUTRAL, 0.9, 0.5).review < 0.86
     loud = replace(NEUTRAL, scale=(2.0, *[1.0] * 5))
-    found = set_points([*exams, score(1.0, bleeding=False)], loud, 0.9, 0.5)
+    found = set_points([*exams, even(1.0, bleeding=False)], loud, 0.9, 0.5)
     assert 0.999 < found.critical <= found.early_single < 1.0
-    assert points_of([*exams, score(1.0, bleeding=False)], found)[0].false == 1
+    assert points_of([*exams, even(1.0, bleeding=False)], found)[0].false == 1
 
 
 def test_one_clean_exam_in_twenty_comes_to_review_and_more_only_where_that_finds_bleeds() -> None:
-    def score(any_: float, *, bleeding: bool) -> ExamScore:
-        rows = tuple(scored(index, 5.0 * index, any_, heat=blob(28, 28)) for index in range(12))
-        truth = np.full((12, 6), int(bleeding), dtype=np.int8)
-        return ExamScore(rows=rows, truth=truth, bleeding=bleeding, clean=not bleeding)
-
-    clean = [score(float(any_), bleeding=False) for any_ in np.linspace(0.45, 0.75, 40)]
-    bright = [score(0.97, bleeding=True)] * 36
+    clean = [even(float(any_), bleeding=False) for any_ in np.linspace(0.45, 0.75, 40)]
+    bright = [even(0.97, bleeding=True)] * 36
 
     def found(*dim: float) -> tuple[int, int]:
         """False alarms and misses at REVIEW where four of forty bleeds are so dim."""
-        exams = [*clean, *[score(one, bleeding=True) for one in dim], *bright]
+        exams = [*clean, *[even(one, bleeding=True) for one in dim], *bright]
         review = points_of(exams, set_points(exams, NEUTRAL, 0.9, 0.5))[1]
         return review.false, review.missed
 

@@ -172,8 +172,9 @@ def test_a_recipe_tells_all_its_faults_at_once(tmp_path: Path) -> None:
         recipe_of(tmp_path, mended)
 
 
-def test_the_recipe_of_the_engine_that_ships_can_be_read() -> None:
-    assert read_recipe(ENGINE / "recipe.toml").sources
+@pytest.mark.parametrize("name", ["recipe.toml", "recipe-further.toml"])
+def test_the_recipes_of_the_engine_that_ships_can_be_read(name: str) -> None:
+    assert read_recipe(ENGINE / name).sources
 
 
 def test_a_run_that_was_cut_off_goes_on(heads: Pools, tmp_path: Path) -> None:
