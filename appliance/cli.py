@@ -29,6 +29,14 @@ def with_config(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+def with_unseen(command: Command) -> Command:
+    """Adds --unseen to a command that draws patients."""
+    return click.option(
+        "--unseen", type=click.Choice(["acquisition", "blood", "tissue"]), default=None, metavar="WHAT",
+        help="acquisition, blood or tissue: such as training never draws.",
+    )(command)  # fmt: skip
+
+
 def default_engine() -> Path:
     """The engine that comes with the product: beside the source, or where an installation puts it."""
     beside = Path(__file__).resolve().parents[1] / "engines" / "head-ct"
@@ -152,6 +160,7 @@ def score(paths: tuple[Path, ...], engine: Path | None, as_json: bool) -> None:
               help="The first patient; the same number, the same one. No engine trains on those from 1000000 on.")  # fmt: skip
 @click.option("--count", type=int, default=6, show_default=True, help="How many patients.")
 @click.option("--hard", is_flag=True, help="As hard as real work: operated heads, metal, fractures, motion, old blood.")
+@with_unseen
 def phantom(**wished: Any) -> None:
     """Draw invented patients with bleeds, to look at or to try the appliance with. Nobody is shown in them."""
     from appliance.operations.phantom import run_phantom
@@ -274,6 +283,7 @@ def benchmark(engine: Path | None, **wished: Any) -> None:
 @click.option("--label-maps", type=click.Path(exists=True, path_type=Path), default=None, metavar="LABEL_MAPS",
               help="Their heads: as --data of `bleedwatch phantom`. Without it heads are made up from formulas.")  # fmt: skip
 @click.option("--hard", is_flag=True, help="As hard as real work: operated heads, metal, fractures, motion, old blood.")
+@with_unseen
 @click.option("--bleed-free", is_flag=True, help="Each without its bleed only: what is raised is a false alarm.")
 @click.option("--seed", type=int, default=None, metavar="FIRST",
               help="The first patient, from 1000000 (taken without it) to 1999999. The same number, the same patient.")  # fmt: skip

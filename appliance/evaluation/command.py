@@ -24,11 +24,12 @@ from appliance.evaluation.sources import Source, source_of
 from appliance.evaluation.table import show
 from appliance.inference.loading import LoadedEngine, load_engine
 from appliance.phantoms.exam import HELD_OUT_SEED
+from appliance.phantoms.unseen import Unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a person has asked for: one of `manifest`, `data` and `phantoms`, the next four only with the last.
+    """What a person has asked for: one of `manifest`, `data` and `phantoms`, the next five only with the last.
 
     `phantoms`: how many patients are drawn.
     """
@@ -39,6 +40,7 @@ class Wish:
     phantoms: int | None = None
     label_maps: Path | None = None
     hard: bool = False
+    unseen: str | None = None
     bleed_free: bool = False
     seed: int | None = None
     as_json: bool = False
@@ -82,10 +84,13 @@ def _drawn(wish: Wish) -> Drawn | None:
             first_seed=HELD_OUT_SEED if wish.seed is None else wish.seed,
             label_maps=wish.label_maps,
             hard=wish.hard,
+            unseen=Unseen(wish.unseen) if wish.unseen else None,
             bleed_free=wish.bleed_free,
         )
-    if wish.label_maps is not None or wish.hard or wish.bleed_free or wish.seed is not None:
-        raise CannotStart("--label-maps, --hard, --bleed-free and --seed say who is drawn: they go with --phantoms.")
+    if wish.label_maps or wish.hard or wish.unseen or wish.bleed_free or wish.seed is not None:
+        raise CannotStart(
+            "--label-maps, --hard, --unseen, --bleed-free and --seed say who is drawn: they go with --phantoms."
+        )
     return None
 
 

@@ -22,6 +22,7 @@ from appliance.evaluation.stacks import Picture, Unit
 from appliance.inference.loading import LoadedEngine
 from appliance.phantoms.exam import HELD_OUT_SEED, PhantomExam
 from appliance.phantoms.label_map import find_label_maps, map_of
+from appliance.phantoms.unseen import Unseen
 from appliance.reading.phantom_rows import phantom_geometry
 
 PAST_SEED: Final = 2 * HELD_OUT_SEED
@@ -39,13 +40,15 @@ _UNKNOWN: Final[Truth] = (None,) * len(LABELS)
 class Drawn:
     """Which patients: `count` of them from `first_seed` on. `label_maps`: a file or folder of heads to go by.
 
-    `hard`: with operations, metal, old blood and the faults of scanners. `bleed_free`: their twins alone.
+    `hard`: with operations, metal, old blood and the faults of scanners. `unseen`: with what no training draws.
+    `bleed_free`: their twins alone.
     """
 
     count: int
     first_seed: int = HELD_OUT_SEED
     label_maps: Path | None = None
     hard: bool = False
+    unseen: Unseen | None = None
     bleed_free: bool = False
 
     def __post_init__(self) -> None:
@@ -81,7 +84,7 @@ class DrawnPatients:
         twins = "without bleeds" if drawn.bleed_free else "each with its bleed and without"
         return (
             f"{drawn.count} drawn patients, seeds {drawn.first_seed} to {drawn.first_seed + drawn.count - 1}, "
-            f"{_hardness(drawn)}, {heads}, {twins}. They show whether the machine works, not how it does on people."
+            f"{_manner(drawn)}, {heads}, {twins}. They show whether the machine works, not how it does on people."
         )
 
     def answers(self, engine: LoadedEngine, tell: Callable[[int], None]) -> Iterator[ImageAnswer | ExamAnswer]:
@@ -121,7 +124,10 @@ class DrawnPatients:
 
     def _order(self, seed: int) -> Order:
         label_map = map_of(self._maps, seed, run=MAP_RUN) if self._maps else None
-        return Order(seed=seed, label_map=label_map, hard=self._drawn.hard, bleeding=not self._drawn.bleed_free)
+        drawn = self._drawn
+        return Order(
+            seed=seed, label_map=label_map, hard=drawn.hard, unseen=drawn.unseen, bleeding=not drawn.bleed_free
+        )
 
     def _read(self, exam: PhantomExam, number: int, engine: LoadedEngine, *, bleeding: bool) -> UnitAnswers:
         """The bleeding exam or its twin; its rows are counted from `number` on."""
@@ -161,7 +167,7 @@ class DrawnPatients:
         scan = {
             "thickness_mm": f"{exam.scanner.thickness_mm:g}",
             "head": "after a label map" if self._maps else "by formula",
-            "drawn": _hardness(self._drawn),
+            "drawn": _manner(self._drawn),
         }
         if not exam.volumes_ml:
             return scan
@@ -174,8 +180,9 @@ class DrawnPatients:
         }
 
 
-def _hardness(drawn: Drawn) -> str:
-    return "hard" if drawn.hard else "plain"
+def _manner(drawn: Drawn) -> str:
+    """How they are drawn."""
+    return ("hard" if drawn.hard else "plain") + (f", unseen {drawn.unseen}" if drawn.unseen else "")
 
 
 def _path(exam: PhantomExam, *, bleeding: bool) -> str:

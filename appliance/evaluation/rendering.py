@@ -17,6 +17,7 @@ from typing import Final
 from appliance.core.errors import CannotStart
 from appliance.phantoms.exam import PhantomExam
 from appliance.phantoms.patients import render_patient
+from appliance.phantoms.unseen import Unseen
 from appliance.processes.children import die_with
 
 PIXEL_MM: Final = 1.0
@@ -35,6 +36,7 @@ class Order:
     label_map: Path | None
     hard: bool
     bleeding: bool
+    unseen: Unseen | None = None
 
 
 def spare_processes() -> int:
@@ -92,6 +94,7 @@ def _draw(pipe: Connection, orders: Sequence[Order], parent_pid: int) -> None:
                 label_map=order.label_map,
                 bleeding=order.bleeding,
                 hard=order.hard,
+                unseen=order.unseen,
             )
         except CannotStart as refused:
             made = refused

@@ -20,6 +20,7 @@ from appliance.phantoms.exam import PhantomExam
 from appliance.phantoms.label_map import find_label_maps, load_label_map, map_of
 from appliance.phantoms.patients import render_patient
 from appliance.phantoms.sheet import said_of, strip_of
+from appliance.phantoms.unseen import Unseen
 
 PIXEL_MM: Final = 0.9
 SIZE: Final = 272
@@ -33,7 +34,7 @@ TABLE: Final = "labels.csv"
 
 def run_phantom(
     *, sheet: Path | None, dicom: Path | None, data: Path | None, seed: int, count: int, hard: bool,
-    say: Callable[[str], None],
+    unseen: str | None, say: Callable[[str], None],
 ) -> int:  # fmt: skip
     """Draws `count` patients from `seed` on; returns 0. CannotStart: no label maps, or a place that cannot be written."""
     _refuse(sheet, dicom, seed, count)
@@ -51,14 +52,15 @@ def run_phantom(
             started = time.perf_counter()
             size, pixel_mm = (SIZE, PIXEL_MM) if dicom is None else (DICOM_SIZE, FIELD_MM / DICOM_SIZE)
             exam = render_patient(
-                one, pixel_mm=pixel_mm, size=size, label_map=label_map, hard=hard, paint_mm=PIXEL_MM
+                one, pixel_mm=pixel_mm, size=size, label_map=label_map, hard=hard,
+                unseen=Unseen(unseen) if unseen else None, paint_mm=PIXEL_MM,
             )  # fmt: skip
             seconds += time.perf_counter() - started
             slices += len(exam.hu)
             if sheet is not None:
                 strips.append(strip_of(f"seed {one}", exam))
             if dicom is not None:
-                _write_study(exam, one, dicom, drawn_as=f"phantom/{hard}/{label_map.name if label_map else ''}")
+                _write_study(exam, one, dicom, drawn_as=_drawn_as(hard, unseen, label_map))
             progress.advance(bar)
             say(f"seed {one}: {said_of(exam)}{'' if label_map is None else f', after {label_map.name}'}")
     if sheet is not None:
@@ -93,6 +95,10 @@ def _make_places(sheet: Path | None, dicom: Path | None) -> None:
             _add_rows(dicom / TABLE, [["study", "series", "sop", *LABELS]])
     except OSError as error:
         raise _cannot_write(error, sheet or dicom) from None
+
+
+def _drawn_as(hard: bool, unseen: str | None, label_map: Path | None) -> str:
+    return "/".join(["phantom", str(hard), label_map.name if label_map else "", *([unseen] if unseen else [])])
 
 
 def _write_study(exam: PhantomExam, seed: int, folder: Path, *, drawn_as: str) -> None:

@@ -18,6 +18,7 @@ from appliance.phantoms.history import NOTHING, draw_history
 from appliance.phantoms.mapped_head import CHILD_SHARE, mapped
 from appliance.phantoms.mass_effect import drawn_press
 from appliance.phantoms.plan import draw_child_plan
+from appliance.phantoms.unseen import Unseen, unseen_bleeds, unseen_scanner, unseen_tissue
 
 _DIMMER = {"edh": 7.0, "iph": 7.0, "sdh": 11.0}
 """HU by which the drawn cores lie over what gives the published medians once bone and noise have been added."""
@@ -34,13 +35,15 @@ def render_patient(
     label_map: Path | None = None,
     bleeding: bool = True,
     hard: bool = True,
+    unseen: Unseen | None = None,
     noise: bool = True,
     paint_mm: float | None = None,
 ) -> PhantomExam:
     """Return the exam of a drawn patient, after a label map or, without one, a procedural head.
 
     `bleeding=False` gives its twin: the same head, history, scanner and noise. `hard` adds operations, metal, broken
-    bone, blood of every age, mass effect, and the scanner's faults. Without `noise` it can be made afresh each time
+    bone, blood of every age, mass effect, and the scanner's faults. `unseen` is what no training draws: all else of the
+    patient stays as it is without the word. Without `noise` it can be made afresh each time
     the exam is used (`acquisition.scan_noise`).
     """
     rng = np.random.default_rng([seed, 20])
@@ -60,6 +63,16 @@ def render_patient(
         maker = mapped(label_map)
     elif child:
         maker = partial(build_head, plan_of=draw_child_plan)
+    apart = np.random.default_rng([seed, 21])
+    match unseen:
+        case Unseen.ACQUISITION:
+            scanner = unseen_scanner(apart, scanner)
+        case Unseen.BLOOD:
+            bleeds = unseen_bleeds(apart, bleeds)
+        case Unseen.TISSUE:
+            maker = unseen_tissue(apart, maker)
+        case None:
+            pass
     if not noise:
         scanner = replace(scanner, noise_hu=0.0)
     return render(

@@ -21,6 +21,7 @@ from appliance.evaluation.rendering import Order, rendered
 from appliance.evaluation.table import show
 from appliance.inference.loading import LoadedEngine
 from appliance.phantoms.exam import HELD_OUT_SEED
+from appliance.phantoms.unseen import Unseen
 from appliance.reading.slice_reader import read_slice
 from tests.real.appliance import ENGINE
 
@@ -80,6 +81,19 @@ def test_bleed_free_patients_drawn_by_one_process_are_the_twins_that_two_have_dr
     assert (alone.size, len(exams)) == (2, 2)
 
 
+def test_the_same_patients_are_read_with_what_training_never_draws_and_it_is_said(
+    found: Answers, head_engine: LoadedEngine
+) -> None:
+    strange = DrawnPatients(Drawn(count=2, first_seed=FIRST, unseen=Unseen.ACQUISITION), processes=2)
+    images, exams = answers_of(strange, head_engine)
+    assert "plain, unseen acquisition" in strange.said
+    for one, before in zip(exams, found[1], strict=True):
+        assert (one.stack, one.slices) == (before.stack, before.slices)
+        assert one.groups["drawn"] == "plain, unseen acquisition" and one.groups["bleed"] == before.groups["bleed"]
+        assert one.probabilities != before.probabilities
+    assert not any(one.error for one in images)
+
+
 def test_early_alerts_are_told_for_bleeds_of_5_ml_and_more(found: Answers, summary: dict[str, Any]) -> None:
     parts = {(one["column"], one["value"]): one for one in summary["subgroups"]}
     assert {column for column, _ in parts} == {"bleed", "volume_ml", "volume", "thickness_mm", "head", "drawn"}
@@ -124,6 +138,7 @@ def test_what_is_shown_again_is_what_was_read(source: DrawnPatients, found: Answ
         ({"phantoms": 3, "manifest": Path("rows.csv")}, "Name one of"),
         ({"phantoms": 3, "data": Path()}, "Name one of"),
         ({"data": Path(), "hard": True}, "go with --phantoms"),
+        ({"data": Path(), "unseen": "tissue"}, "go with --phantoms"),
         ({"data": Path(), "seed": HELD_OUT_SEED}, "go with --phantoms"),
     ],
 )

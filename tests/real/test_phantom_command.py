@@ -14,11 +14,13 @@ import numpy as np
 import pydicom
 import pytest
 
+from appliance.cli import evaluate as evaluate_command
 from appliance.cli import phantom as phantom_command
 from appliance.core.errors import CannotStart
 from appliance.core.words import LABELS
 from appliance.operations.phantom import run_phantom
 from appliance.phantoms.exam import HELD_OUT_SEED
+from appliance.phantoms.unseen import Unseen
 from tests.phantom_maps import head_labels, write_nifti
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -32,6 +34,10 @@ def phantom(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True, text=True, timeout=120, cwd="/", check=False,
         env={**os.environ, "PYTHONPATH": str(HOUSE)},
     )  # fmt: skip
+
+
+def draw(folder: Path, seed: int, *, hard: bool = False, unseen: str | None = None) -> None:
+    run_phantom(sheet=None, dicom=folder, data=None, seed=seed, count=1, hard=hard, unseen=unseen, say=lambda _: None)
 
 
 def test_the_sheet_shows_the_bleed_above_its_clean_twin(tmp_path: Path) -> None:
@@ -84,7 +90,16 @@ def test_what_cannot_be_done_is_said_in_words(tmp_path: Path) -> None:
     for wished, said in faults:
         with pytest.raises(CannotStart, match=re.escape(said)):
             run_phantom(
-                **{"sheet": None, "dicom": None, "data": None, "seed": 0, "count": 1, "hard": False, **wished},
+                **{
+                    "sheet": None,
+                    "dicom": None,
+                    "data": None,
+                    "seed": 0,
+                    "count": 1,
+                    "hard": False,
+                    "unseen": None,
+                    **wished,
+                },
                 say=print,
             )
     assert not sheet.exists()
@@ -95,25 +110,30 @@ def test_what_cannot_be_done_is_said_in_words(tmp_path: Path) -> None:
 
 def test_pictures_that_differ_are_different_studies_and_say_how_thick_they_are(tmp_path: Path) -> None:
     seen = []
-    for hard in (False, True):
-        folder = tmp_path / str(hard)
-        run_phantom(sheet=None, dicom=folder, data=None, seed=int(SEED), count=1, hard=hard, say=lambda _said: None)
-        seen.append(pydicom.dcmread(next(folder.rglob("*.dcm"))))
-    assert seen[0].PatientID == seen[1].PatientID
+    for name, hard, unseen in (("plain", False, None), ("hard", True, None), ("unseen", False, "tissue")):
+        draw(tmp_path / name, int(SEED), hard=hard, unseen=unseen)
+        seen.append(pydicom.dcmread(next((tmp_path / name).rglob("*.dcm"))))
+    assert len({one.PatientID for one in seen}) == 1
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        assert seen[0][name].value != seen[1][name].value, name
+        assert len({one[name].value for one in seen}) == len(seen), name
     for one in seen:
         assert one.SeriesDescription == f"HEAD {one.SliceThickness:.1f} SOFT"
 
 
 def test_a_bleed_too_faint_for_an_eye_is_neither_there_nor_absent(tmp_path: Path) -> None:
-    run_phantom(sheet=None, dicom=tmp_path, data=None, seed=FAINT_SEED, count=1, hard=False, say=lambda _said: None)
+    draw(tmp_path, FAINT_SEED)
     with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     open_ = [row for row in rows if row["any"] == ""]
     assert 0 < len(open_) < len(rows)
     assert all(row[label] == "" for row in open_ for label in LABELS)
     assert {row["any"] for row in rows if row not in open_} == {"0", "1"}
+
+
+def test_every_way_of_being_unseen_can_be_asked_for() -> None:
+    for command in (phantom_command, evaluate_command):
+        (choice,) = (option.type for option in command.params if option.name == "unseen")
+        assert isinstance(choice, click.Choice) and list(choice.choices) == list(Unseen)
 
 
 def test_who_names_no_seed_gets_heads_that_no_engine_trained_on() -> None:
