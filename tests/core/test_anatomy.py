@@ -81,6 +81,40 @@ def test_a_gap_in_the_skull_is_bridged() -> None:
     assert find_anatomy(hu, (0.45, 0.45)).has_brain_in_skull
 
 
+@pytest.mark.parametrize("towards", np.linspace(0.0, 2 * np.pi, 9)[:-1])
+@pytest.mark.parametrize("opened_mm", [30.0, 60.0, 110.0])
+def test_a_piece_of_bone_that_was_taken_out_hides_no_brain(towards: float, opened_mm: float) -> None:
+    closed = head(512, 0.45, 75)
+    hu = without_bone(closed, towards, opened_mm)
+    anatomy = find_anatomy(hu, (0.45, 0.45))
+    assert anatomy.has_brain_in_skull
+    # Only what bulges over the straight line between the edges is left out.
+    assert anatomy.inside_area_mm2 > 0.75 * find_anatomy(closed, (0.45, 0.45)).inside_area_mm2
+
+
+def without_bone(hu, towards: float, opened_mm: float):
+    """The skull of `head`, 512 pixels of .45 mm, open in the direction of an angle; its scalp stays."""
+    down_mm, along_mm = ((np.mgrid[:512, :512] - 255.5) * 0.45).astype(float)
+    ahead_mm = down_mm * np.sin(towards) + along_mm * np.cos(towards)
+    aside_mm = np.abs(down_mm * np.cos(towards) - along_mm * np.sin(towards))
+    return np.where((ahead_mm > 0) & (aside_mm < opened_mm / 2) & (hu > 300), 40, hu).astype(np.int16)
+
+
+def test_two_wide_gaps_are_no_skull() -> None:
+    hu = without_bone(without_bone(head(512, 0.45, 75), 0.0, 60.0), 2.0, 60.0)
+    assert not find_anatomy(hu, (0.45, 0.45)).has_brain_in_skull
+
+
+def test_a_jaw_with_the_spine_behind_it_is_no_skull() -> None:
+    down_mm, along_mm = ((np.mgrid[:512, :512] - 255.5) * 0.45).astype(float)
+    away_mm = np.hypot(down_mm, along_mm)
+    hu = np.full((512, 512), -1000, dtype=np.int16)
+    hu[np.hypot(down_mm - 15, along_mm) < 70] = 50  # muscle
+    hu[(away_mm < 45) & (away_mm > 30) & (down_mm < 20)] = 1300  # teeth in their bone, open to the back
+    hu[np.hypot(down_mm - 38, along_mm) < 18] = 800  # a vertebra
+    assert not find_anatomy(hu, (0.45, 0.45)).has_brain_in_skull
+
+
 def test_the_table_under_the_head_moves_nothing() -> None:
     hu = head(512, 0.45, 70, centre_rc=(230.0, 260.0))
     alone = find_anatomy(hu, (0.45, 0.45))

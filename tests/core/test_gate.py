@@ -239,6 +239,34 @@ def test_a_skull_that_is_open() -> None:
     assert changed(open_skull(1.8, range(18, 23))) == ()  # a suture
 
 
+def ring(radius_mm: float, wall_mm: float, opened_mm: float = 0.0, towards: float = 0.0) -> float:
+    """The gap that is found in one slice of a skull: opened by so much in the direction of an angle."""
+    far_mm = from_middle_mm()
+    hu = np.where(far_mm < radius_mm, 34, -1000)
+    hu[(far_mm < radius_mm) & (far_mm > radius_mm - wall_mm)] = 900
+    down_mm, along_mm = (ROWS - MIDDLE) * PIXEL_MM, (COLUMNS - MIDDLE) * PIXEL_MM
+    ahead_mm = down_mm * np.sin(towards) + along_mm * np.cos(towards)
+    aside_mm = np.abs(down_mm * np.cos(towards) - along_mm * np.sin(towards))
+    hu[(ahead_mm > 0) & (aside_mm < opened_mm / 2) & (hu > 300)] = 34
+    gap_mm = slice_facts(
+        hu.astype(np.int16), (PIXEL_MM, PIXEL_MM), find_anatomy(hu.astype(np.int16), (PIXEL_MM, PIXEL_MM))
+    ).gap_mm
+    assert gap_mm is not None
+    return gap_mm
+
+
+@pytest.mark.parametrize("radius_mm", [50.0, 62.0, 75.0, 88.0, 100.0])
+def test_a_thin_skull_that_is_closed_has_no_gap_however_large(radius_mm: float) -> None:
+    assert ring(radius_mm, wall_mm=3.0) < 1.0
+
+
+@pytest.mark.parametrize("towards", np.linspace(0.0, 2 * np.pi, 13)[:-1])
+def test_a_gap_is_as_wide_as_the_skull_is_open_wherever_it_lies(towards: float) -> None:
+    two_cells_mm = 2 * 2 * PIXEL_MM  # at either end one may be bone in part
+    for opened_mm in (8.0, 15.0, 60.0, 110.0):
+        assert ring(75.0, 5.0, opened_mm, towards) == pytest.approx(opened_mm, abs=two_cells_mm)
+
+
 def test_where_the_vertex_is_missing_nobody_knows_which_slices_are_the_vault() -> None:
     hu = head()[:18].copy()
     open_skull(14.0, range(8, 15))(hu)

@@ -24,6 +24,9 @@ CLOSING_CELLS = (2, 4, 6)
 LEAST_HOLLOW_SHARE = 0.15
 """A skull that encloses less than this share of its own rectangle is taken for an open one, and closed further."""
 
+LEAST_BRIDGED_SHARE = 0.6
+"""Where one wide gap was bridged, the inside takes at least this share of the outline: .71 and more in heads, .52 in jaws."""
+
 LEAST_BRAIN_SHARE = 0.5
 """At least this share of what the skull encloses reads as brain or fluid; a hollow head's inside is air."""
 
@@ -57,8 +60,7 @@ def find_anatomy(hu: NDArray[np.int16] | NDArray[np.float32], pixel_mm: tuple[fl
     cell_mm = (step[0] * pixel_mm[0], step[1] * pixel_mm[1])
     cell_mm2 = cell_mm[0] * cell_mm[1]
     skull = _skull(coarse > BONE_HU)
-    closed = _filled(skull)
-    inside = _inside(closed & ~skull, coarse)
+    closed, inside = _outlined(skull, coarse)
     if not skull.any():
         return _nothing(hu.shape, coarse, skull, step)
     grown_rows, grown_columns = np.nonzero(closed)
@@ -127,30 +129,71 @@ def _skull(bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(bone & (labels == best))
 
 
+def _outlined(skull: NDArray[np.bool_], coarse: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the skull with its inside, and that inside.
+
+    What small gaps leave open may be open at one place alone, by an orbit or where bone was taken out.
+    """
+    closed = _filled(skull)
+    inside = _inside(closed & ~skull, coarse)
+    if skull.any() and not _encloses(closed, skull):
+        bridged = _filled(skull | _bridge(skull))
+        within = _inside(bridged & ~skull, coarse)
+        if np.count_nonzero(within) >= LEAST_BRIDGED_SHARE * np.count_nonzero(bridged):
+            return bridged, within
+    return closed, inside
+
+
+def _span(skull: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rectangle round it; it must not be empty."""
+    rows, columns = np.flatnonzero(skull.any(axis=1)), np.flatnonzero(skull.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _encloses(closed: NDArray[np.bool_], skull: NDArray[np.bool_]) -> bool:
+    """Whether what was closed takes in a hollow as large as a head's."""
+    part = skull[_span(skull)]
+    return bool(np.count_nonzero(closed) - np.count_nonzero(part) >= LEAST_HOLLOW_SHARE * part.size)
+
+
 def _filled(skull: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the skull with its inside, closing gaps (orbits, sutures, burr holes) by no more than is needed."""
-    rows, columns = np.flatnonzero(skull.any(axis=1)), np.flatnonzero(skull.any(axis=0))
-    if rows.size == 0:
+    if not skull.any():
         return skull
-    span = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    span = _span(skull)
     part = skull[span]
-    found = ndimage.binary_fill_holes(part)
-    most = np.count_nonzero(found)
-    if most - np.count_nonzero(part) < LEAST_HOLLOW_SHARE * part.size:
-        padded = np.pad(part, max(CLOSING_CELLS))
-        to_bone = ndimage.distance_transform_edt(~padded)
-        for reach in CLOSING_CELLS:
-            closed = ndimage.binary_fill_holes(to_bone <= reach)
-            shrunk = ndimage.distance_transform_edt(closed) > reach
-            inner = (shrunk | padded)[
-                max(CLOSING_CELLS) : -max(CLOSING_CELLS), max(CLOSING_CELLS) : -max(CLOSING_CELLS)
-            ]
-            found = inner
-            if np.count_nonzero(inner) - np.count_nonzero(part) >= LEAST_HOLLOW_SHARE * part.size:
-                break
     filled = np.zeros_like(skull)
-    filled[span] = found
+    filled[span] = ndimage.binary_fill_holes(part)
+    if _encloses(filled, skull):
+        return filled
+    most = max(CLOSING_CELLS)
+    padded = np.pad(part, most)
+    to_bone = ndimage.distance_transform_edt(~padded)
+    for reach in CLOSING_CELLS:
+        closed = ndimage.binary_fill_holes(to_bone <= reach)
+        shrunk = ndimage.distance_transform_edt(closed) > reach
+        filled[span] = (shrunk | padded)[most:-most, most:-most]
+        if _encloses(filled, skull):
+            break
     return filled
+
+
+def _bridge(skull: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the straight line over the widest gap, as one looks round from the middle of the rectangle."""
+    span = _span(skull)
+    rows, columns = np.nonzero(skull)
+    middle_r, middle_c = ((one.start + one.stop - 1) / 2 for one in span)
+    direction = np.arctan2(rows - middle_r, columns - middle_c)
+    order = np.argsort(direction)
+    widest = int(np.diff(direction[order], append=direction[order[0]] + 2 * np.pi).argmax())
+    one, other = order[widest], order[(widest + 1) % order.size]
+    cells = 2 * max(skull.shape)  # twice as many as the line can have: none is passed over
+    line = np.zeros_like(skull)
+    line[
+        np.rint(np.linspace(rows[one], rows[other], cells)).astype(np.intp),
+        np.rint(np.linspace(columns[one], columns[other], cells)).astype(np.intp),
+    ] = True
+    return line
 
 
 def _inside(hollow: NDArray[np.bool_], coarse: NDArray[np.float32]) -> NDArray[np.bool_]:

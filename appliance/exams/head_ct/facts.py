@@ -36,7 +36,6 @@ GREY_HU: Final = 80
 LEAST_GREY_CELLS: Final = 400
 LEAST_GREYS: Final = 3
 
-DIRECTIONS: Final = 180
 _TOUCHING: Final = np.ones((3, 3), dtype=bool)
 
 Mask = NDArray[np.bool_]
@@ -68,14 +67,14 @@ def _as_pixels(cell: tuple[float, float], step: tuple[int, int]) -> tuple[float,
 
 
 def _gap_mm(anatomy: Anatomy, middle: tuple[float, float], cell_mm: tuple[float, float]) -> float | None:
+    """The widest stretch without bone as one looks round from the middle. Cells that touch, at a corner too, leave none."""
     bone_r, bone_c = np.nonzero(anatomy.skull)
     if bone_r.size == 0:
         return None
     down_mm, along_mm = (bone_r - middle[0]) * cell_mm[0], (bone_c - middle[1]) * cell_mm[1]
-    direction = np.floor((np.arctan2(down_mm, along_mm) + np.pi) / (2 * np.pi) * DIRECTIONS).astype(np.intp)
-    met = np.unique(direction % DIRECTIONS)
-    steps = np.diff(met, append=met[0] + DIRECTIONS)
-    return float((steps.max() - 1) * 2 * np.pi / DIRECTIONS * np.hypot(down_mm, along_mm).mean())
+    direction = np.sort(np.arctan2(down_mm, along_mm))
+    widest = np.diff(direction, append=direction[0] + 2 * np.pi).max()
+    return max(0.0, float(widest * np.hypot(down_mm, along_mm).mean() - np.hypot(*cell_mm)))
 
 
 def _bright_spots(anatomy: Anatomy, cell_mm: tuple[float, float]) -> int:
