@@ -42,10 +42,10 @@ class SliceScore:
     """What one engine says of one slice.
 
     `logits` float32 [6], `embedding` float32 [n], `heat` uint8 [56, 56] (probability of "any", 255 = 1, over `box`);
-    `probabilities` are calibrated. `peak_rc` is the hottest cell's centre in pixels of the picture as stored, None where
-    the whole map is cold. `ms` are milliseconds by stage, from the monotonic clock. `backend` is who answered, empty in
-    rows from before it was kept: what two of them say never makes one reading. `facts` is None in rows from before they
-    were measured: the gate asks nothing of them.
+    `probabilities` are calibrated. `peak_rc` is the centre of the cell that is hottest once the heat is smoothed, in pixels
+    of the picture as stored, None where the whole map is cold. `ms` are milliseconds by stage, from the monotonic clock.
+    `backend` is who answered, empty in rows from before it was kept: what two of them say never makes one reading. `facts`
+    is None in rows from before they were measured: the gate asks nothing of them.
     """
 
     logits: NDArray[np.float32]
