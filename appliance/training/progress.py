@@ -1,13 +1,18 @@
-"""Bars on a terminal, with rate and time left."""
+"""Bars on a terminal, with rate and time left; where standard error is a file, a line a minute."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_EVERY_S: Final = 60.0
 
 
 @contextmanager
@@ -23,16 +28,18 @@ def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        yield Advance(progress, total, unit)
+        yield Advance(progress, title, total, unit)
 
 
 class Advance:
     """Moves a bar on and keeps its rate."""
 
-    def __init__(self, progress: Progress, total: int, unit: str) -> None:
+    def __init__(self, progress: Progress, title: str, total: int, unit: str) -> None:
         self._progress = progress
+        self._title = title
         self._unit = unit
         self._task = progress.add_task("", total=total, rate="", said="")
+        self._line_due_s = time.monotonic() + LINE_EVERY_S
 
     def __call__(self, count: int, said: str = "") -> None:
         """Move on by so many units; `said` stands beside the bar."""
@@ -40,3 +47,13 @@ class Advance:
         speed = self._progress.tasks[0].speed
         rate = f"{speed:.1f} {self._unit}/s" if speed else ""
         self._progress.update(self._task, rate=rate, said=said)
+        if not self._progress.console.is_terminal and time.monotonic() >= self._line_due_s:
+            self._line_due_s = time.monotonic() + LINE_EVERY_S
+            self._progress.console.file.write(self._line(rate, said))
+            self._progress.console.file.flush()
+
+    def _line(self, rate: str, said: str) -> str:
+        task = self._progress.tasks[0]
+        left = "" if task.time_remaining is None else f"{timedelta(seconds=round(task.time_remaining))} left"
+        parts = (f"{self._title}: {task.completed:.0f} of {task.total:.0f}", rate, left, said)
+        return ", ".join(part for part in parts if part) + "\n"
