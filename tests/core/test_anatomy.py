@@ -10,6 +10,8 @@ import pytest
 
 from appliance.core.engine import InputSpec, Window
 from appliance.exams.head_ct.anatomy import find_anatomy
+from appliance.phantoms.exam import HELD_OUT_SEED, Scanner, render
+from appliance.phantoms.history import NOTHING, History
 from appliance.reading.prepare import head_box, head_crop, heat_cell_to_pixel, prepare
 
 SPEC = InputSpec(
@@ -98,6 +100,17 @@ def without_bone(hu, towards: float, opened_mm: float):
     ahead_mm = down_mm * np.sin(towards) + along_mm * np.cos(towards)
     aside_mm = np.abs(down_mm * np.cos(towards) - along_mm * np.sin(towards))
     return np.where((ahead_mm > 0) & (aside_mm < opened_mm / 2) & (hu > 300), 40, hu).astype(np.int16)
+
+
+def test_a_head_that_was_opened_shows_its_brain_where_the_closed_one_does() -> None:
+    scanner = Scanner(pixel_mm=1.0, size=240, slices=24, thickness_mm=5.0, spacing_mm=5.0, lowest_mm=-55.0)
+    shown = []
+    for history in (NOTHING, History(gap=True)):
+        exam = render(HELD_OUT_SEED + 4, scanner, history=history)
+        shown.append(np.array([find_anatomy(one, (1.0, 1.0)).has_brain_in_skull for one in exam.hu]))
+    closed, opened = shown
+    assert np.count_nonzero(closed) >= 15
+    assert np.count_nonzero(closed & ~opened) <= 1
 
 
 def test_two_wide_gaps_are_no_skull() -> None:
