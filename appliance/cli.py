@@ -33,7 +33,7 @@ def with_unseen(command: Command) -> Command:
     """Adds --unseen to a command that draws patients."""
     return click.option(
         "--unseen", type=click.Choice(["acquisition", "blood", "tissue"]), default=None, metavar="WHAT",
-        help="acquisition, blood or tissue: such as training never draws.",
+        help="acquisition, blood or tissue: unlike what training draws.",
     )(command)  # fmt: skip
 
 

@@ -40,7 +40,7 @@ _UNKNOWN: Final[Truth] = (None,) * len(LABELS)
 class Drawn:
     """Which patients: `count` of them from `first_seed` on. `label_maps`: a file or folder of heads to go by.
 
-    `hard`: with operations, metal, old blood and the faults of scanners. `unseen`: with what no training draws.
+    `hard`: with operations, metal, old blood and the faults of scanners. `unseen`: with something unlike training.
     `bleed_free`: their twins alone.
     """
 

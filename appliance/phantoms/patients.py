@@ -42,7 +42,7 @@ def render_patient(
     """Return the exam of a drawn patient, after a label map or, without one, a procedural head.
 
     `bleeding=False` gives its twin: the same head, history, scanner and noise. `hard` adds operations, metal, broken
-    bone, blood of every age, mass effect, and the scanner's faults. `unseen` is what no training draws: all else of the
+    bone, blood of every age, mass effect, and the scanner's faults. `unseen` is what differs from all training: the rest of the
     patient stays as it is without the word. Without `noise` it can be made afresh each time
     the exam is used (`acquisition.scan_noise`).
     """

@@ -1,4 +1,4 @@
-"""What training never draws: scanners, blood and tissue outside all that its phantoms have. Each for a patient of its own.
+"""Patients unlike those of training: a scanner outside all that it draws, blood and brain moved aside as a whole.
 
 An engine that has learned how phantoms are drawn does well on phantoms that it has not met and fails on these, as it may
 on people. Whoever draws more widely for training moves these further out.
@@ -20,9 +20,11 @@ from appliance.phantoms.head import Head, HeadMaker
 SOFT_HU: Final = (14.0, 48.0)
 """Between them lies brain; fluid lies below, blood and calcium above."""
 
+FADE_HU: Final = 8.0
+
 
 class Unseen(StrEnum):
-    """What of the patient is like nothing that training draws."""
+    """What of the patient is unlike training."""
 
     ACQUISITION = "acquisition"
     BLOOD = "blood"
@@ -50,14 +52,17 @@ def unseen_bleeds(rng: np.random.Generator, bleeds: tuple[Bleed, ...]) -> tuple[
 
 
 def unseen_tissue(rng: np.random.Generator, head_of: HeadMaker) -> HeadMaker:
-    """Return a maker of heads whose grey and white matter lie half as far apart, all of it 7 HU darker or brighter."""
+    """Return a maker of heads whose brain has half the contrast of grey and white matter, and is 7 HU darker or brighter."""
     by_hu = float(rng.choice([-7.0, 7.0]))
 
     def flat(seed: tuple[int, ...], scan: ScanGrid) -> Head:
         head = head_of(seed, scan)
-        brain = (head.hu > SOFT_HU[0]) & (head.hu < SOFT_HU[1])
+        brain = (head.inside_mm > 0.0) & (head.hu > SOFT_HU[0]) & (head.hu < SOFT_HU[1])
         middle_hu = np.median(head.hu[brain]) if brain.any() else 0.0
-        head.hu[brain] = (head.hu[brain] + middle_hu) / 2 + by_hu
+        # Less and less towards fluid and bone, so that no edge appears where there was none.
+        to_edge_hu = np.minimum(head.hu - SOFT_HU[0], SOFT_HU[1] - head.hu)
+        share = np.where(brain, np.clip(to_edge_hu / FADE_HU, 0.0, 1.0), 0.0).astype(np.float32)
+        np.add(head.hu, share * ((middle_hu - head.hu) / 2 + by_hu), out=head.hu)
         return head
 
     return flat

@@ -122,7 +122,8 @@ def _peak(
     if not heat.any():
         return None
     cell_mm = box.side_mm / heat_logits.shape[0]
-    smooth = ndimage.gaussian_filter(_sigmoid(heat_logits.astype(np.float64)), PEAK_SMOOTHED_MM / cell_mm)
+    heat_share = _sigmoid(heat_logits.astype(np.float64))
+    smooth = ndimage.gaussian_filter(heat_share, PEAK_SMOOTHED_MM / cell_mm, mode="constant")  # outside nothing is hot
     row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
     place = heat_cell_to_pixel((float(row), float(column)), heat_logits.shape[0], box, geometry.pixel_mm)
     inside = 0 <= place[0] < geometry.rows and 0 <= place[1] < geometry.columns

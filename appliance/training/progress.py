@@ -1,4 +1,4 @@
-"""Bars on a terminal, with rate and time left; where standard error is a file, a line a minute."""
+"""Bars on a terminal, with rate and time left; where standard error is a file, a line each minute in which something was done."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 LINE_EVERY_S: Final = 60.0
+SPEED_OVER_S: Final = 600.0
+"""A unit may take minutes."""
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+    with Progress(*columns, console=Console(file=sys.stderr), speed_estimate_period=SPEED_OVER_S) as progress:
         yield Advance(progress, title, total, unit)
 
 
@@ -45,12 +47,12 @@ class Advance:
         """Move on by so many units; `said` stands beside the bar."""
         self._progress.advance(self._task, count)
         speed = self._progress.tasks[0].speed
-        rate = f"{speed:.1f} {self._unit}/s" if speed else ""
+        rate = f"{speed:.2g} {self._unit}/s" if speed else ""
         self._progress.update(self._task, rate=rate, said=said)
-        if not self._progress.console.is_terminal and time.monotonic() >= self._line_due_s:
+        if not sys.stderr.isatty() and time.monotonic() >= self._line_due_s:
             self._line_due_s = time.monotonic() + LINE_EVERY_S
-            self._progress.console.file.write(self._line(rate, said))
-            self._progress.console.file.flush()
+            sys.stderr.write(self._line(rate, said))
+            sys.stderr.flush()
 
     def _line(self, rate: str, said: str) -> str:
         task = self._progress.tasks[0]

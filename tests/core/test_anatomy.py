@@ -118,14 +118,48 @@ def test_two_wide_gaps_are_no_skull() -> None:
     assert not find_anatomy(hu, (0.45, 0.45)).has_brain_in_skull
 
 
-def test_a_jaw_with_the_spine_behind_it_is_no_skull() -> None:
-    down_mm, along_mm = ((np.mgrid[:512, :512] - 255.5) * 0.45).astype(float)
-    away_mm = np.hypot(down_mm, along_mm)
-    hu = np.full((512, 512), -1000, dtype=np.int16)
-    hu[np.hypot(down_mm - 15, along_mm) < 70] = 50  # muscle
-    hu[(away_mm < 45) & (away_mm > 30) & (down_mm < 20)] = 1300  # teeth in their bone, open to the back
-    hu[np.hypot(down_mm - 38, along_mm) < 18] = 800  # a vertebra
+def test_a_piece_of_an_oval_skull_hides_no_brain_either() -> None:
+    down_mm, along_mm = MM
+    for ahead_mm, aside_mm in ((down_mm, along_mm), (-down_mm, along_mm), (along_mm, down_mm), (-along_mm, down_mm)):
+        hu = oval(80.0, 62.0)
+        hu[(ahead_mm > 0) & (np.abs(aside_mm) < 55.0) & (hu > 300)] = 40
+        assert find_anatomy(hu, (0.45, 0.45)).has_brain_in_skull
+
+
+MM = (np.mgrid[:512, :512] - 255.5) * 0.45
+"""How far each pixel lies below and to the right of the middle."""
+
+
+def oval(half_length_mm: float, half_width_mm: float):
+    """A skull of 6 mm with brain in it, 512 pixels of .45 mm."""
+    outer = np.hypot(MM[0] / half_length_mm, MM[1] / half_width_mm)
+    inner = np.hypot(MM[0] / (half_length_mm - 6), MM[1] / (half_width_mm - 6))
+    return np.where(inner < 1, 35, np.where(outer < 1, 1200, -1000)).astype(np.int16)
+
+
+@pytest.mark.parametrize("thick_mm", [5.0, 8.0, 12.0])
+@pytest.mark.parametrize("width_mm", [80.0, 90.0, 100.0])
+def test_a_jaw_with_the_spine_behind_it_is_no_skull(width_mm: float, thick_mm: float) -> None:
+    down_mm, along_mm = MM
+
+    def arch(half_width_mm: float, deep_mm: float):
+        return (along_mm / half_width_mm) ** 2 + (np.minimum(down_mm - 20, 0) / deep_mm) ** 2 < 1
+
+    hu = np.where(np.hypot(down_mm * 0.9, along_mm) < 85, 50, -1000).astype(np.int16)  # tongue and muscle
+    jaw = arch(width_mm / 2, 75.0) & ~arch(width_mm / 2 - thick_mm, 75.0 - thick_mm)
+    hu[jaw & (down_mm < 20)] = 1000
+    hu[np.hypot(down_mm - 50, along_mm) < 15] = 600
     assert not find_anatomy(hu, (0.45, 0.45)).has_brain_in_skull
+
+
+def test_a_closed_fossa_behind_an_open_front_shows_its_brain() -> None:
+    down_mm, along_mm = MM
+    hu = oval(90.0, 70.0)
+    hu[(hu == 35) & (np.abs(down_mm - 45) < 3)] = 900  # the petrous bones, from wall to wall
+    hu[(hu == 35) & (down_mm < 45)] = 120
+    hu[(down_mm < 0) & (np.abs(along_mm) < 30) & (hu > 300)] = 120
+    anatomy = find_anatomy(hu, (0.45, 0.45))
+    assert anatomy.has_brain_in_skull and anatomy.brain_median_hu == pytest.approx(35.0, abs=1)
 
 
 def test_the_table_under_the_head_moves_nothing() -> None:

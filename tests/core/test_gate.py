@@ -255,15 +255,20 @@ def ring(radius_mm: float, wall_mm: float, opened_mm: float = 0.0, towards: floa
     return gap_mm
 
 
-@pytest.mark.parametrize("radius_mm", [50.0, 62.0, 75.0, 88.0, 100.0])
+@pytest.mark.parametrize("radius_mm", [55.0, 65.0, 75.0, 85.0, 95.0])
 def test_a_thin_skull_that_is_closed_has_no_gap_however_large(radius_mm: float) -> None:
-    assert ring(radius_mm, wall_mm=3.0) < 1.0
+    down_mm, along_mm = np.mgrid[:240, :240] - 119.5
+    for aside_mm in np.linspace(0.0, 2.0, 9):
+        away_mm = np.hypot(down_mm, along_mm - aside_mm)
+        hu = np.where(away_mm < radius_mm, np.where(away_mm > radius_mm - 2.0, 900, 34), -1000).astype(np.int16)
+        gap_mm = slice_facts(hu, (1.0, 1.0), find_anatomy(hu, (1.0, 1.0))).gap_mm
+        assert gap_mm is not None and gap_mm < 1.0
 
 
 @pytest.mark.parametrize("towards", np.linspace(0.0, 2 * np.pi, 13)[:-1])
 def test_a_gap_is_as_wide_as_the_skull_is_open_wherever_it_lies(towards: float) -> None:
     two_cells_mm = 2 * 2 * PIXEL_MM  # at either end one may be bone in part
-    for opened_mm in (8.0, 15.0, 60.0, 110.0):
+    for opened_mm in (8.0, 15.0, 60.0):
         assert ring(75.0, 5.0, opened_mm, towards) == pytest.approx(opened_mm, abs=two_cells_mm)
 
 

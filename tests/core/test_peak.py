@@ -1,6 +1,7 @@
 """Where a slice is hottest: in the middle of what is warm, not in a cell that is hot alone."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from appliance.core.slices import HEAT_SIZE
@@ -33,7 +34,7 @@ class Says:
         pass
 
 
-def peak_cell(*hot: tuple[Cells, float], cold: float = COLD) -> tuple[float, float] | None:
+def peak_cell(*hot: tuple[Cells, float | NDArray[np.float64]], cold: float = COLD) -> tuple[float, float] | None:
     """Row and column of the cell in which the peak of such a heat lies."""
     heat = np.full((HEAT_SIZE, HEAT_SIZE), cold, dtype=np.float32)
     for cells, logit in hot:
@@ -52,19 +53,26 @@ def peak_cell(*hot: tuple[Cells, float], cold: float = COLD) -> tuple[float, flo
     return row, column
 
 
-LONE: Cells = (slice(10, 11), slice(40, 41))
 PATCH: Cells = (slice(30, 33), slice(20, 23))
 
 
-def test_a_warm_patch_is_more_of_a_place_than_a_lone_hot_cell() -> None:
-    found = peak_cell((LONE, 3.0), (PATCH, 1.5))
+@pytest.mark.parametrize("at", [(10, 40), (0, 30), (0, 0), (55, 55)])
+def test_a_warm_patch_is_more_of_a_place_than_a_lone_hot_cell(at: tuple[int, int]) -> None:
+    lone: Cells = (slice(at[0], at[0] + 1), slice(at[1], at[1] + 1))
+    found = peak_cell((lone, 3.0), (PATCH, -0.2))
     assert found is not None and np.allclose(found, (31, 21), atol=0.2)
-    assert found != peak_cell((LONE, 3.0))
+    assert found != peak_cell((lone, 3.0))
 
 
-def test_the_place_of_a_sure_bleed_is_its_middle() -> None:
-    found = peak_cell(((slice(20, 27), slice(30, 37)), 12.0))
-    assert found is not None and np.allclose(found, (23, 33), atol=0.2)
+def test_a_small_hot_bleed_is_more_of_a_place_than_a_wide_haze() -> None:
+    found = peak_cell(((slice(8, 10), slice(40, 42)), 3.0), ((slice(25, 45), slice(10, 30)), -0.5))
+    assert found is not None and np.allclose(found, (8.5, 40.5), atol=0.7)
+
+
+def test_a_large_bleed_is_placed_where_it_is_surest() -> None:
+    away = np.hypot(*(np.mgrid[:HEAT_SIZE, :HEAT_SIZE] - np.array([24, 33])[:, None, None]))
+    found = peak_cell(((slice(None), slice(None)), 8.0 - away))
+    assert found is not None and np.allclose(found, (24, 33), atol=0.2)
 
 
 def test_where_all_is_cold_there_is_no_place() -> None:

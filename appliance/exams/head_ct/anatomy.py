@@ -24,8 +24,13 @@ CLOSING_CELLS = (2, 4, 6)
 LEAST_HOLLOW_SHARE = 0.15
 """A skull that encloses less than this share of its own rectangle is taken for an open one, and closed further."""
 
+LEAST_BRIDGED_MM2 = 6000.0
 LEAST_BRIDGED_SHARE = 0.6
-"""Where one wide gap was bridged, the inside takes at least this share of the outline: .71 and more in heads, .52 in jaws."""
+LEAST_BRIDGED_RING_SHARE = 0.66
+"""What a skull that is open at one wide place has to enclose: more than any jaw (46 cm2), and .6 of its own outline."""
+
+MIDDLE_SHARE = 0.5
+"""Of the way from the middle to the edge: bone nearer than this is not the wall in which a gap is looked for."""
 
 LEAST_BRAIN_SHARE = 0.5
 """At least this share of what the skull encloses reads as brain or fluid; a hollow head's inside is air."""
@@ -60,32 +65,24 @@ def find_anatomy(hu: NDArray[np.int16] | NDArray[np.float32], pixel_mm: tuple[fl
     cell_mm = (step[0] * pixel_mm[0], step[1] * pixel_mm[1])
     cell_mm2 = cell_mm[0] * cell_mm[1]
     skull = _skull(coarse > BONE_HU)
-    closed, inside = _outlined(skull, coarse)
     if not skull.any():
         return _nothing(hu.shape, coarse, skull, step)
-    grown_rows, grown_columns = np.nonzero(closed)
+    found = _outlined(skull, coarse, cell_mm2)
+    grown_rows, grown_columns = np.nonzero(found.closed)
     centre = (
         (0.5 * (float(grown_rows.min()) + float(grown_rows.max())) + 0.5) * step[0] - 0.5,
         (0.5 * (float(grown_columns.min()) + float(grown_columns.max())) + 0.5) * step[1] - 0.5,
     )
     length = max(np.ptp(grown_rows) * cell_mm[0] + cell_mm[0], np.ptp(grown_columns) * cell_mm[1] + cell_mm[1])
-    brain = coarse[inside]
-    brain = brain[(brain >= BRAIN_HU[0]) & (brain <= BRAIN_HU[1])]
-    has_brain = (
-        brain.size >= 12
-        and brain.size >= LEAST_BRAIN_SHARE * np.count_nonzero(inside)
-        and np.count_nonzero(inside) >= LEAST_INSIDE_SHARE * np.count_nonzero(closed)
-        and _ring_share(skull, inside) >= LEAST_RING_SHARE
-    )
     return Anatomy(
         coarse=coarse,
         skull=skull,
-        inside=inside,
+        inside=found.inside,
         step=step,
         skull_area_mm2=float(np.count_nonzero(skull) * cell_mm2),
-        inside_area_mm2=float(np.count_nonzero(inside) * cell_mm2),
-        has_brain_in_skull=bool(has_brain),
-        brain_median_hu=float(np.median(brain)) if has_brain else None,
+        inside_area_mm2=float(np.count_nonzero(found.inside) * cell_mm2),
+        has_brain_in_skull=found.has_brain,
+        brain_median_hu=float(np.median(found.brain)) if found.has_brain else None,
         skull_length_mm=float(length),
         centre_rc=centre,
     )
@@ -129,19 +126,44 @@ def _skull(bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(bone & (labels == best))
 
 
-def _outlined(skull: NDArray[np.bool_], coarse: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the skull with its inside, and that inside.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outline:
+    """`closed`: the skull with its `inside`; `brain` the values in it that may be brain; `has_brain` whether they are."""
 
-    What small gaps leave open may be open at one place alone, by an orbit or where bone was taken out.
-    """
-    closed = _filled(skull)
+    closed: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    brain: NDArray[np.float32]
+    has_brain: bool
+
+
+def _outlined(skull: NDArray[np.bool_], coarse: NDArray[np.float32], cell_mm2: float) -> _Outline:
+    """Find what the skull encloses. What small gaps leave open may be open at one place alone: an orbit, a bone flap."""
+    found = _outline(skull, _filled(skull), coarse, LEAST_INSIDE_SHARE, LEAST_RING_SHARE)
+    if found.has_brain or _encloses(found.closed, skull):
+        return found
+    bridged = _filled(skull | _bridge(skull))
+    wide = _outline(skull, bridged, coarse, LEAST_BRIDGED_SHARE, LEAST_BRIDGED_RING_SHARE)
+    is_head = wide.has_brain and np.count_nonzero(wide.inside) * cell_mm2 >= LEAST_BRIDGED_MM2
+    return wide if is_head else found
+
+
+def _outline(
+    skull: NDArray[np.bool_],
+    closed: NDArray[np.bool_],
+    coarse: NDArray[np.float32],
+    inside_share: float,
+    ring_share: float,
+) -> _Outline:
     inside = _inside(closed & ~skull, coarse)
-    if skull.any() and not _encloses(closed, skull):
-        bridged = _filled(skull | _bridge(skull))
-        within = _inside(bridged & ~skull, coarse)
-        if np.count_nonzero(within) >= LEAST_BRIDGED_SHARE * np.count_nonzero(bridged):
-            return bridged, within
-    return closed, inside
+    brain = coarse[inside]
+    brain = brain[(brain >= BRAIN_HU[0]) & (brain <= BRAIN_HU[1])]
+    has_brain = (
+        brain.size >= 12
+        and brain.size >= LEAST_BRAIN_SHARE * np.count_nonzero(inside)
+        and np.count_nonzero(inside) >= inside_share * np.count_nonzero(closed)
+        and _ring_share(skull, inside) >= ring_share
+    )
+    return _Outline(closed=closed, inside=inside, brain=brain, has_brain=bool(has_brain))
 
 
 def _span(skull: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -158,8 +180,6 @@ def _encloses(closed: NDArray[np.bool_], skull: NDArray[np.bool_]) -> bool:
 
 def _filled(skull: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the skull with its inside, closing gaps (orbits, sutures, burr holes) by no more than is needed."""
-    if not skull.any():
-        return skull
     span = _span(skull)
     part = skull[span]
     filled = np.zeros_like(skull)
@@ -179,16 +199,25 @@ def _filled(skull: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _bridge(skull: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the straight line over the widest gap, as one looks round from the middle of the rectangle."""
+    """Return the straight line over the widest gap, as one looks round from the middle of the rectangle.
+
+    Bone near the middle (clivus, petrous bone, calcium) is looked over.
+    """
     span = _span(skull)
     rows, columns = np.nonzero(skull)
-    middle_r, middle_c = ((one.start + one.stop - 1) / 2 for one in span)
-    direction = np.arctan2(rows - middle_r, columns - middle_c)
-    order = np.argsort(direction)
+    down, along = (
+        (at - (one.start + one.stop - 1) / 2) / max((one.stop - one.start) / 2, 1.0)
+        for at, one in zip((rows, columns), span, strict=True)
+    )
+    outer = np.hypot(down, along) >= MIDDLE_SHARE
+    rows, columns, direction = rows[outer], columns[outer], np.arctan2(down[outer], along[outer])
+    line = np.zeros_like(skull)
+    if direction.size < 2:
+        return line
+    order = np.argsort(direction, kind="stable")  # the same on every processor
     widest = int(np.diff(direction[order], append=direction[order[0]] + 2 * np.pi).argmax())
     one, other = order[widest], order[(widest + 1) % order.size]
     cells = 2 * max(skull.shape)  # twice as many as the line can have: none is passed over
-    line = np.zeros_like(skull)
     line[
         np.rint(np.linspace(rows[one], rows[other], cells)).astype(np.intp),
         np.rint(np.linspace(columns[one], columns[other], cells)).astype(np.intp),

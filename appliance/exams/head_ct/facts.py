@@ -67,14 +67,17 @@ def _as_pixels(cell: tuple[float, float], step: tuple[int, int]) -> tuple[float,
 
 
 def _gap_mm(anatomy: Anatomy, middle: tuple[float, float], cell_mm: tuple[float, float]) -> float | None:
-    """The widest stretch without bone as one looks round from the middle. Cells that touch, at a corner too, leave none."""
+    """The widest stretch between neighbouring cells of bone as one looks round from the middle, less a cell's diagonal."""
     bone_r, bone_c = np.nonzero(anatomy.skull)
     if bone_r.size == 0:
         return None
     down_mm, along_mm = (bone_r - middle[0]) * cell_mm[0], (bone_c - middle[1]) * cell_mm[1]
-    direction = np.sort(np.arctan2(down_mm, along_mm))
-    widest = np.diff(direction, append=direction[0] + 2 * np.pi).max()
-    return max(0.0, float(widest * np.hypot(down_mm, along_mm).mean() - np.hypot(*cell_mm)))
+    direction, radius_mm = np.arctan2(down_mm, along_mm), np.hypot(down_mm, along_mm)
+    order = np.argsort(direction, kind="stable")
+    direction, radius_mm = direction[order], radius_mm[order]
+    steps = np.diff(direction, append=direction[0] + 2 * np.pi)
+    apart_mm = steps * (radius_mm + np.roll(radius_mm, -1)) / 2
+    return round(max(0.0, float(apart_mm.max() - np.hypot(*cell_mm))), 3)  # beyond that processors differ
 
 
 def _bright_spots(anatomy: Anatomy, cell_mm: tuple[float, float]) -> int:
