@@ -27,7 +27,7 @@ LEAST_HOLLOW_SHARE = 0.15
 LEAST_BRIDGED_MM2 = 6000.0
 LEAST_BRIDGED_SHARE = 0.6
 LEAST_BRIDGED_RING_SHARE = 0.66
-"""What a skull that is open at one wide place has to enclose: more than any jaw (46 cm2), and .6 of its own outline."""
+"""What a skull that is open at one wide place has to enclose: more than any jaw (45 cm2), and .6 of its own outline."""
 
 MIDDLE_SHARE = 0.5
 """Of the way from the middle to the edge: bone nearer than this is not the wall in which a gap is looked for."""
