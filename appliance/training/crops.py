@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from appliance.core.slices import HEAT_SIZE
 from appliance.core.words import KINDS, LABELS
-from appliance.exams.head_ct.anatomy import Anatomy, find_anatomy
+from appliance.exams.head_ct.anatomy import BONE_HU, Anatomy, find_anatomy
 from appliance.phantoms.exam import PhantomExam
 from appliance.phantoms.pasting.paste import Pasted
 from appliance.reading.prepare import head_crop
@@ -145,8 +145,8 @@ def _box_cells(exam: SourceExam, index: int, anatomy: Anatomy, room: NDArray[np.
 
 
 def _inside(anatomy: Anatomy, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Bool [H, W]: inside the skull, all that it encloses."""
-    filled = np.asarray(ndimage.binary_fill_holes(anatomy.inside))
+    """Bool [H, W]: inside the skull, all that it encloses but bone: at the base some lies there like an island."""
+    filled = np.asarray(ndimage.binary_fill_holes(anatomy.inside)) & (anatomy.coarse <= BONE_HU)
     rows = np.minimum(np.arange(shape[0]) // anatomy.step[0], filled.shape[0] - 1)
     columns = np.minimum(np.arange(shape[1]) // anatomy.step[1], filled.shape[1] - 1)
     return np.asarray(filled[rows[:, None], columns[None, :]])
