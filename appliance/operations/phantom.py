@@ -60,7 +60,9 @@ def run_phantom(
             if sheet is not None:
                 strips.append(strip_of(f"seed {one}", exam))
             if dicom is not None:
-                _write_study(exam, one, dicom, drawn_as=_drawn_as(hard, unseen, label_map))
+                _write_study(
+                    exam, one, dicom, drawn_as=f"phantom/{hard}/{label_map.name if label_map else ''}/{unseen}"
+                )
             progress.advance(bar)
             say(f"seed {one}: {said_of(exam)}{'' if label_map is None else f', after {label_map.name}'}")
     if sheet is not None:
@@ -95,10 +97,6 @@ def _make_places(sheet: Path | None, dicom: Path | None) -> None:
             _add_rows(dicom / TABLE, [["study", "series", "sop", *LABELS]])
     except OSError as error:
         raise _cannot_write(error, sheet or dicom) from None
-
-
-def _drawn_as(hard: bool, unseen: str | None, label_map: Path | None) -> str:
-    return "/".join(["phantom", str(hard), label_map.name if label_map else "", *([unseen] if unseen else [])])
 
 
 def _write_study(exam: PhantomExam, seed: int, folder: Path, *, drawn_as: str) -> None:

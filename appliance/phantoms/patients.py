@@ -42,9 +42,9 @@ def render_patient(
     """Return the exam of a drawn patient, after a label map or, without one, a procedural head.
 
     `bleeding=False` gives its twin: the same head, history, scanner and noise. `hard` adds operations, metal, broken
-    bone, blood of every age, mass effect, and the scanner's faults. `unseen` is what differs from all training: the rest of the
-    patient stays as it is without the word. Without `noise` it can be made afresh each time
-    the exam is used (`acquisition.scan_noise`).
+    bone, blood of every age, mass effect, and the scanner's faults. `unseen` is what differs from all training: the rest
+    of the patient stays as it is without the word. Without `noise` it can be made afresh each time the exam is used
+    (`acquisition.scan_noise`).
     """
     rng = np.random.default_rng([seed, 20])
     scanner = (
@@ -71,8 +71,6 @@ def render_patient(
             bleeds = unseen_bleeds(apart, bleeds)
         case Unseen.TISSUE:
             maker = unseen_tissue(apart, maker)
-        case None:
-            pass
     if not noise:
         scanner = replace(scanner, noise_hu=0.0)
     return render(

@@ -18,8 +18,8 @@ SPEED_OVER_S: Final = 600.0
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """A bar on standard error for `total` units."""
+def bar(title: str, total: int, unit: str, *, line_every_s: float = LINE_EVERY_S) -> Iterator[Advance]:
+    """A bar on standard error for `total` units; no terminal: a line, `line_every_s` apart at least."""
     columns = (
         TextColumn(f"{title:18}"),
         BarColumn(),
@@ -30,18 +30,19 @@ def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(file=sys.stderr), speed_estimate_period=SPEED_OVER_S) as progress:
-        yield Advance(progress, title, total, unit)
+        yield Advance(progress, title, total, unit, line_every_s)
 
 
 class Advance:
     """Moves a bar on and keeps its rate."""
 
-    def __init__(self, progress: Progress, title: str, total: int, unit: str) -> None:
+    def __init__(self, progress: Progress, title: str, total: int, unit: str, line_every_s: float) -> None:
         self._progress = progress
         self._title = title
         self._unit = unit
+        self._line_every_s = line_every_s
         self._task = progress.add_task("", total=total, rate="", said="")
-        self._line_due_s = time.monotonic() + LINE_EVERY_S
+        self._line_due_s = time.monotonic() + self._line_every_s
 
     def __call__(self, count: int, said: str = "") -> None:
         """Move on by so many units; `said` stands beside the bar."""
@@ -50,7 +51,7 @@ class Advance:
         rate = f"{speed:.2g} {self._unit}/s" if speed else ""
         self._progress.update(self._task, rate=rate, said=said)
         if not sys.stderr.isatty() and time.monotonic() >= self._line_due_s:
-            self._line_due_s = time.monotonic() + LINE_EVERY_S
+            self._line_due_s = time.monotonic() + self._line_every_s
             sys.stderr.write(self._line(rate, said))
             sys.stderr.flush()
 
